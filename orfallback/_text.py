@@ -1,0 +1,23 @@
+"""The one way in which text from outside is made fit for a log, an error or a terminal."""
+
+from __future__ import annotations
+
+import re
+
+#: What an upstream may say of itself in an attempt's message, in characters.
+MESSAGE_LIMIT = 500
+
+# C0 and C1 controls, DEL, line and paragraph separators, the marks that reorder text (Unicode TR 36) and lone
+# surrogates, which no terminal or log file can encode.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+
+
+def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Return ``text`` on one line, without control characters, at most ``limit`` characters long.
+
+    :param text: anything that came from a server.
+    :param limit: the most characters to keep; a longer text ends in an ellipsis.
+    """
+    # Sliced first: a hostile megabyte is not worth a pass of the expression.
+    text = " ".join(_UNSAFE.sub(" ", text[: 2 * limit]).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
