@@ -1,0 +1,339 @@
+"""What does this body or chunk say? The one place that reads the service's JSON; pure.
+
+Shapes and their sources: OpenRouter's API reference, its pages on errors and streaming, and bodies seen live.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from orfallback._types import Json, UpstreamError
+
+_CONTENT = ("content", "tool_calls", "refusal", "audio", "images", "function_call")
+_REASONING = ("reasoning", "reasoning_content")
+# DeepSeek's way of saying that it gave up half way.
+_FAILED = frozenset({"error", "insufficient_system_resource"})
+
+
+class NotJSON(ValueError):
+    """The body is not JSON that Python can read."""
+
+
+def decode(raw: str | bytes) -> Any:
+    """Parse a body; leading newlines (OpenRouter's keep-alive) and a byte order mark are read over.
+
+    The declared charset is not asked: RFC 8259 section 8.1 makes JSON UTF-8, and servers lie about it.
+
+    :raises NotJSON: for anything that is not JSON, nested too deep, or holds an integer of thousands of digits.
+    """
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise NotJSON("the body is not JSON") from None
+
+
+def encode(value: Any) -> bytes:
+    """Return JSON as it is sent.
+
+    :raises ValueError: for NaN and infinities, which JSON does not know.
+    :raises TypeError: for what is no JSON.
+    """
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+
+
+def is_page(raw: bytes) -> bool:
+    """Tell whether a body looks like HTML: a page of a proxy or gateway, not of the service."""
+    return raw[:512].lstrip().lower().startswith((b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<center"))
+
+
+# -- choices --
+
+
+def choices(body: Any) -> list[Json]:
+    """Return the choices of a reply or chunk, without what is not an object."""
+    found = body.get("choices") if isinstance(body, dict) else None
+    return [choice for choice in found if isinstance(choice, dict)] if isinstance(found, list) else []
+
+
+def part(choice: Json) -> Json:
+    """Return a choice's ``message`` or ``delta``, whichever it has."""
+    for key in ("message", "delta"):
+        found = choice.get(key)
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def has_content(body: Any) -> bool:
+    """Tell whether any choice carries what a user asked for: text, tool calls, a refusal, audio or images."""
+    return any(any(map(part(choice).get, _CONTENT)) for choice in choices(body))
+
+
+def has_reasoning(body: Any) -> bool:
+    """Tell whether any choice carries reasoning."""
+    for choice in choices(body):
+        said = part(choice)
+        if any(map(said.get, _REASONING)):
+            return True
+        details = said.get("reasoning_details")
+        if isinstance(details, list) and any(
+            isinstance(d, dict) and (d.get("text") or d.get("summary") or d.get("data")) for d in details
+        ):
+            return True
+    return False
+
+
+def finish_reason(body: Any) -> str | None:
+    """Return the first choice's ``finish_reason`` that is set, or None."""
+    for choice in choices(body):
+        finish = choice.get("finish_reason")
+        if isinstance(finish, str) and finish:
+            return finish
+    return None
+
+
+def text_of(said: Mapping[str, Any]) -> str:
+    """Return the text of a message or delta; its content may be a string, a list of parts, or null."""
+    content = said.get("content")
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str))
+    return ""
+
+
+def chunk_text(chunk: Json) -> str:
+    """Return the text that a chunk adds to choice 0."""
+    for choice in choices(chunk):
+        if choice.get("index", 0) == 0:
+            return text_of(part(choice))
+    return ""
+
+
+def as_chunk(reply: Json) -> Json:
+    """Return a whole reply as one chunk, for a server that ignores ``stream``."""
+    turned = [{**choice, "delta": part(choice)} for choice in choices(reply)]
+    return {**reply, "object": "chat.completion.chunk", "choices": turned}
+
+
+# -- errors --
+
+
+def error_in(body: Any) -> UpstreamError | None:
+    """Find the error in a body or chunk that came with a good status; None if it holds none.
+
+    It may sit at the top, in a choice, or be told by a ``finish_reason`` alone.
+    """
+    if not isinstance(body, dict):
+        return None
+    found = body.get("error")
+    if found:
+        return _read_error(found)
+    for choice in choices(body):
+        if choice.get("error"):
+            return _read_error(choice["error"])
+        if choice.get("finish_reason") in _FAILED or choice.get("native_finish_reason") == "error":
+            return UpstreamError(message="the reply ended with finish_reason error")
+    return None
+
+
+def refusal_in(body: Any) -> UpstreamError:
+    """Read the body of a bad status: OpenRouter's envelope, or what vLLM, FastAPI and proxies send instead."""
+    if isinstance(body, dict):
+        if body.get("error"):
+            return _read_error(body["error"])
+        if "detail" in body:
+            return _read_error(body["detail"])
+        if "message" in body:
+            return _read_error(body)
+    return _read_error(body) if isinstance(body, (list, str)) and body else UpstreamError()
+
+
+def _read_error(found: Any) -> UpstreamError:
+    while isinstance(found, list) and found:
+        found = found[0]
+    if not isinstance(found, dict):
+        return UpstreamError(message=found if isinstance(found, str) else json.dumps(found)[:500])
+    metadata = _mapping(found.get("metadata"))
+    availability = _mapping(found.get("availability")) or _mapping(metadata.get("availability"))
+    code = _code(found.get("code"))
+    named = found.get("code") if code is None and isinstance(found.get("code"), str) else None
+    if code is None:
+        code = _code(found.get("http_status"))
+    kind = metadata.get("error_type") or found.get("error_type") or named or found.get("type") or found.get("name")
+    message = found.get("message") or found.get("msg") or found.get("detail") or ""
+    return UpstreamError(
+        code,
+        kind.lower() if isinstance(kind, str) else "",
+        message if isinstance(message, str) else json.dumps(message)[:2000],
+        metadata,
+        availability,
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _code(value: Any) -> int | None:
+    # "429" is what some proxies send; True is an int to Python, and no status.
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3:
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599 else None
+
+
+# -- facts and joining --
+
+
+def facts(body: Any) -> tuple[str | None, str | None, Json | None, str | None]:
+    """Return served model, provider, usage and generation id, each None where the body does not tell."""
+    if not isinstance(body, dict):
+        return None, None, None, None
+    usage = body.get("usage")
+    return (
+        _text_or_none(body.get("model")),
+        _text_or_none(body.get("provider")),
+        usage if isinstance(usage, dict) else None,
+        _text_or_none(body.get("id")),
+    )
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+class Joiner:
+    """Joins the chunks of a stream into the reply that the same answer would have been without streaming."""
+
+    __slots__ = ("_choices", "_texts", "_top", "finish_reason", "finished", "spoke")
+
+    def __init__(self) -> None:
+        self._top: Json = {}
+        self._choices: dict[int, _Choice] = {}
+        self._texts: list[str] = []
+        #: The finish reason of the first choice that told one.
+        self.finish_reason: str | None = None
+        #: Whether every choice seen so far told its finish reason.
+        self.finished = False
+        #: Whether anything that a user asked for came: not reasoning alone.
+        self.spoke = False
+
+    def add(self, chunk: Json) -> bool:
+        """Take one chunk in.
+
+        :returns: whether it carries content or reasoning: progress, which role deltas and empty ones are not.
+        """
+        for key, value in chunk.items():
+            if key != "choices" and value is not None:
+                self._top[key] = value
+        progress = False
+        for choice in choices(chunk):
+            index = choice.get("index")
+            index = index if isinstance(index, int) else 0
+            joined = self._choices.get(index)
+            if joined is None:
+                joined = self._choices[index] = _Choice(index)
+            text = joined.add(choice)
+            if text and index == 0:
+                self._texts.append(text)
+            if choice.get("finish_reason"):
+                self.finish_reason = self.finish_reason or joined.finish_reason
+                self.finished = all(other.finish_reason for other in self._choices.values())
+        if has_content(chunk):
+            self.spoke = progress = True
+        return progress or has_reasoning(chunk)
+
+    @property
+    def text(self) -> str:
+        """The text of choice 0 so far."""
+        if len(self._texts) > 1:
+            self._texts = ["".join(self._texts)]
+        return self._texts[0] if self._texts else ""
+
+    @property
+    def model(self) -> str | None:
+        """The model that the chunks name, or None."""
+        return _text_or_none(self._top.get("model"))
+
+    @property
+    def usage(self) -> Json | None:
+        """The usage object, or None."""
+        usage = self._top.get("usage")
+        return usage if isinstance(usage, dict) else None
+
+    def body(self) -> Json:
+        """Return the reply joined so far."""
+        joined = [self._choices[index].body() for index in sorted(self._choices)]
+        return {**self._top, "object": "chat.completion", "choices": joined}
+
+
+class _Choice:
+    """One choice being joined: strings of the same name are put together, the last of anything else is kept."""
+
+    __slots__ = ("_message", "_strings", "_tools", "_top")
+
+    def __init__(self, index: int) -> None:
+        self._top: Json = {"index": index, "finish_reason": None}
+        self._message: Json = {"role": "assistant", "content": None}
+        self._strings: dict[str, list[str]] = {}
+        self._tools: dict[int, Json] = {}
+
+    @property
+    def finish_reason(self) -> str | None:
+        return _text_or_none(self._top["finish_reason"])
+
+    def add(self, choice: Json) -> str:
+        for key, value in choice.items():
+            if key not in ("index", "delta", "message") and value is not None:
+                self._top[key] = value
+        text = ""
+        for key, value in part(choice).items():
+            if key == "content":
+                text = text_of({key: value})
+                self._strings.setdefault(key, []).append(text)
+            elif key in ("reasoning", "reasoning_content", "refusal") and isinstance(value, str):
+                self._strings.setdefault(key, []).append(value)
+            elif key == "tool_calls" and isinstance(value, list):
+                self._add_tools(value)
+            elif key in ("images", "reasoning_details", "annotations") and isinstance(value, list):
+                self._message.setdefault(key, []).extend(value)
+            elif key == "audio" and isinstance(value, dict):
+                _merge(self._message.setdefault(key, {}), value, ("data", "transcript"))
+            elif value is not None:
+                self._message[key] = value
+        return text
+
+    def _add_tools(self, calls: Iterable[Any]) -> None:
+        for call in calls:
+            if not isinstance(call, dict):
+                continue
+            index = call.get("index")
+            tool = self._tools.setdefault(index if isinstance(index, int) else len(self._tools), {})
+            function = call.get("function")
+            if isinstance(function, dict):
+                _merge(tool.setdefault("function", {}), function, ("arguments",))
+            for key, value in call.items():
+                if key not in ("index", "function") and value is not None:
+                    tool[key] = value
+
+    def body(self) -> Json:
+        message = dict(self._message)
+        for key, pieces in self._strings.items():
+            if any(pieces) or key == "content":
+                message[key] = "".join(pieces)
+        if self._tools:
+            message["tool_calls"] = [self._tools[index] for index in sorted(self._tools)]
+            message["content"] = message["content"] or None
+        return {**self._top, "message": message}
+
+
+def _merge(into: Json, more: Json, appended: tuple[str, ...]) -> None:
+    for key, value in more.items():
+        if value is None:
+            continue
+        if key in appended and isinstance(value, str) and isinstance(into.get(key), str):
+            into[key] += value
+        else:
+            into[key] = value

@@ -1,0 +1,20 @@
+"""Which of the remaining targets to ask next; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from orfallback._types import Call, Target
+
+
+class Select(Protocol):
+    """Chooses the next target; any function of this shape will do."""
+
+    def __call__(self, call: Call, targets: Sequence[Target], /) -> Target | None:
+        """Return one of ``targets``, which holds at least one, in the chain's order."""
+
+
+def in_order(call: Call, targets: Sequence[Target], /) -> Target:
+    """Take the first: the order in which the models were listed."""
+    return targets[0]
