@@ -1,0 +1,183 @@
+"""The chunks of an open stream."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from typing import Any
+
+from orfallback import _reply, _sse
+from orfallback._exchange import BODY_LIMIT, REFUSAL_LIMIT, Exchange
+from orfallback._faults import Cut
+from orfallback._types import Fault, Json, Outcome
+
+#: The most bytes of one event, decoded.
+EVENT_LIMIT = 16 * 1024 * 1024
+# After a finish_reason, how long usage and [DONE] are waited for (s).
+_FAREWELL_SECONDS = 1.0
+# After [DONE], how long and how far to read on to the end of the body, so that the connection can be kept.
+_DRAIN_SECONDS = 0.1
+_DRAIN_LIMIT = 4 * 1024
+
+
+class Broken(Exception):
+    """The body of a stream ended otherwise than as a whole answer.
+
+    :ivar outcome: what came of it, to be judged.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+class Chunks:
+    """The chunks of an open stream, as dicts; iterating reads on.
+
+    Iteration ends when the answer is whole: every choice told its ``finish_reason``, or ``[DONE]`` came after content.
+    Anything else raises :class:`Broken`.
+
+    :ivar joiner: what came so far, joined.
+    :ivar events: data events so far.
+    :ivar first_token: seconds from the start to the first content, or None.
+    :ivar over: whether no more will be read.
+    """
+
+    def __init__(self, exchange: Exchange, head: bytes, idle: float | None) -> None:
+        self._exchange = exchange
+        self._idle = idle
+        self._held: deque[Json] = deque()
+        pieces = itertools.chain([head], exchange.chunks(BODY_LIMIT))
+        self._blocks = _sse.Blocks(pieces, EVENT_LIMIT)
+        self._events = _sse.iter_events(self._blocks)
+        self.joiner = _reply.Joiner()
+        self.events = 0
+        self.first_token: float | None = None
+        self.over = False
+
+    def __iter__(self) -> Chunks:
+        return self
+
+    def __next__(self) -> Json:
+        if self._held:
+            return self._held.popleft()
+        if self.over:
+            raise StopIteration
+        chunk = self._read()
+        if chunk is None:
+            self.close()
+            if not self.joiner.spoke:
+                # Reasoning alone is no answer.
+                raise self._empty()
+            raise StopIteration
+        return chunk
+
+    def commit(self) -> Outcome:
+        """Read on to the first content, and hold back what came before it.
+
+        :raises Broken: if the stream ends or breaks before.
+        """
+        for chunk in iter(self._read, None):
+            self._held.append(chunk)
+            if self.first_token is not None:
+                return self.outcome(chunk, value=self, close=self.close)
+        self.close()
+        raise self._empty()
+
+    def outcome(self, body: Any = None, **more: Any) -> Outcome:
+        """Return the outcome of the stream as far as it has come."""
+        return self._exchange.outcome(body, first_token=self.first_token, events=self.events, **more)
+
+    @classmethod
+    def of_reply(cls, exchange: Exchange, reply: Json) -> Chunks:
+        """Return a whole reply in the form of a stream that has been read to its end."""
+        chunks = cls(exchange, b"", None)
+        chunk = _reply.as_chunk(reply)
+        chunks.joiner.add(chunk)
+        chunks._held.append(chunk)
+        chunks.events, chunks.over = 1, True
+        return chunks
+
+    def close(self) -> None:
+        """Read no more, and close the connection unless the body was read to its end."""
+        self.over = True
+        self._exchange.close()
+
+    @property
+    def bytes(self) -> int:
+        """Decoded bytes so far."""
+        return self._exchange.bytes
+
+    def _read(self) -> Json | None:
+        """Return the next chunk; None when the answer is whole.
+
+        :raises Broken: when the stream is.
+        """
+        while True:
+            try:
+                event = next(self._events, None)
+            except Cut as cut:
+                if self.joiner.finished:
+                    return None
+                raise self._broken(cut.fault, cut.detail) from None
+            except _sse.EventTooLarge as error:
+                raise self._broken(Fault.TOO_LARGE, str(error)) from None
+            if event is None:
+                if self.joiner.finished:
+                    return None
+                raise self._broken(Fault.TRUNCATED, "the stream ended before the answer did")
+            data = event.data.strip()
+            if data == "[DONE]":
+                self._drain()
+                return None
+            chunk = self._parse(event.event, data) if data else None
+            if chunk is None:
+                continue
+            self.events += 1
+            refused = _reply.error_in(chunk)
+            if refused is not None:
+                content = data.encode(errors="replace")[:REFUSAL_LIMIT]
+                raise Broken(self.outcome(chunk, error=refused, content=content))
+            self._note(chunk)
+            return chunk
+
+    def _parse(self, kind: str, data: str) -> Json | None:
+        try:
+            chunk = _reply.decode(data)
+        except _reply.NotJSON:
+            if kind != "message":
+                return None  # Another gateway's ping; the standard lets event types be ignored.
+            raise self._broken(Fault.MALFORMED, "an event is not JSON") from None
+        if kind == "error" and not (isinstance(chunk, dict) and chunk.get("error")):
+            chunk = {"error": chunk}
+        if not isinstance(chunk, dict):
+            raise self._broken(Fault.MALFORMED, "an event is no JSON object")
+        return chunk
+
+    def _note(self, chunk: Json) -> None:
+        """Take a chunk in, and set the limits anew by what it brings."""
+        watch = self._exchange.watch
+        if self.joiner.add(chunk):
+            if self.first_token is None:
+                self.first_token = self._exchange.clock.monotonic() - self._exchange.started
+            watch.allow("idle", self._idle)
+        if self.joiner.finished and watch.limit != "farewell":
+            watch.allow("farewell", _FAREWELL_SECONDS)
+
+    def _empty(self) -> Broken:
+        """Return the end of a stream in which nothing was said, to be judged as an empty reply."""
+        return Broken(self.outcome(self.joiner.body(), value=self, close=self.close))
+
+    def _drain(self) -> None:
+        """Read on to the end of the body, so that its connection is kept."""
+        self._exchange.watch.allow("drain", _DRAIN_SECONDS)
+        try:
+            for _ in self._exchange.chunks(self._exchange.bytes + _DRAIN_LIMIT):
+                pass
+        except Cut:
+            pass  # The answer is whole; the connection is given up.
+
+    def _broken(self, fault: Fault, detail: str) -> Broken:
+        if self._blocks.comments and fault in (Fault.TIMEOUT, Fault.TRUNCATED):
+            detail = f"{detail} ({self._blocks.comments} keep-alive comments came)"
+        return Broken(self.outcome(fault=fault, detail=detail))

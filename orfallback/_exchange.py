@@ -1,0 +1,102 @@
+"""One request and its reply, read under the attempt's clock and within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+from urllib3.response import BaseHTTPResponse
+
+from orfallback import _reply
+from orfallback._clock import Clock
+from orfallback._faults import WIRE_ERRORS, Cut, cut_by
+from orfallback._types import Fault, Outcome
+from orfallback._watch import Watch
+
+#: The most bytes of a reply or stream, and of a body that is refused; decoded.
+BODY_LIMIT = 64 * 1024 * 1024
+REFUSAL_LIMIT = 64 * 1024
+_READ_SIZE = 64 * 1024
+
+
+class Exchange:
+    """One request and its reply, as far as it has come.
+
+    :param clock: the chain's clock.
+    :param watch: the attempt's.
+    :param model: the model asked.
+    :param url: the URL asked.
+    :ivar response: the reply, once its headers are there.
+    :ivar resent: whether a stale connection made it be sent twice.
+    :ivar bytes: decoded bytes of the body read so far.
+    """
+
+    def __init__(self, clock: Clock, watch: Watch, model: str, url: str) -> None:
+        self.clock = clock
+        self.watch = watch
+        self.model = model
+        self.url = url
+        self.started = clock.monotonic()
+        self.resent = False
+        self.bytes = 0
+        self.response: requests.Response | None = None
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status, or None if there is no response."""
+        return None if self.response is None else self.response.status_code
+
+    def chunks(self, limit: int) -> Iterator[bytes]:
+        """Yield the decoded body as it comes, each piece as soon as it is there.
+
+        :raises Cut: when it breaks off, takes too long or grows past ``limit`` bytes.
+        """
+        while piece := self.read():
+            if self.bytes > limit:
+                raise Cut(Fault.TOO_LARGE, f"the body is larger than {limit} bytes")
+            yield piece
+
+    def read(self) -> bytes:
+        """Return the next piece of the body; b"" at its end."""
+        watch = self.watch
+        watch.start()
+        try:
+            # Of all ways to read, the only one that is prompt whatever the framing.
+            raw = self.response.raw if self.response is not None else None
+            if isinstance(raw, BaseHTTPResponse):
+                piece = raw.read1(_READ_SIZE, decode_content=True)
+            else:
+                piece = raw.read(1) if raw is not None else b""
+        except WIRE_ERRORS as error:
+            raise cut_by(error, watch) from None
+        watch.stop()
+        if piece and watch.remaining() <= 0:
+            raise Cut(Fault.TIMEOUT, watch.what_ran_out())
+        self.bytes += len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Close the connection, unless its reply was read to the end: then it is kept already."""
+        if self.response is not None:
+            self.response.close()
+
+    def outcome(self, body: Any = None, **more: Any) -> Outcome:
+        """Return the outcome of the exchange, with what the body says of itself."""
+        headers = {} if self.response is None else self.response.headers
+        model, provider, usage, generation = _reply.facts(body)
+        return Outcome(
+            status=self.status,
+            headers=headers,
+            body=body,
+            model=self.model,
+            url=self.url,
+            received=self.clock.time(),
+            served_model=model,
+            provider=provider,
+            usage=usage,
+            generation_id=headers.get("X-Generation-Id") or generation,
+            bytes=self.bytes,
+            resent=self.resent,
+            **more,
+        )

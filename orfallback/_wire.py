@@ -1,0 +1,162 @@
+"""One POST, and what came back: the only place that knows the exceptions of sockets.
+
+A fault of the wire never leaves as an exception: it becomes an :class:`Outcome`. What cannot be an answer is closed
+before the outcome is returned; an open stream is its receiver's to close.
+"""
+
+from __future__ import annotations
+
+import re
+
+from orfallback import _reply
+from orfallback._chunks import Broken, Chunks
+from orfallback._clock import Clock
+from orfallback._exchange import BODY_LIMIT, REFUSAL_LIMIT, Exchange
+from orfallback._faults import WIRE_ERRORS, Cut, cut_by, is_stale
+from orfallback._text import clean
+from orfallback._transport import Request, Transport
+from orfallback._types import Fault, Outcome, Timeouts, UpstreamError
+from orfallback._watch import Watch
+
+# How long a refused body may take to be read, so that its connection can be kept (s).
+_REFUSAL_SECONDS = 5.0
+
+
+class Wire:
+    """Asks one target once.
+
+    :param transport: what sends.
+    :param timeouts: the limits.
+    :param clock: the chain's clock.
+    """
+
+    def __init__(self, transport: Transport, timeouts: Timeouts, clock: Clock) -> None:
+        self.transport = transport
+        self._timeouts = timeouts
+        self._clock = clock
+
+    def ask(self, request: Request, *, stream: bool, deadline: float) -> Outcome:
+        """POST, and return what came back.
+
+        :param request: what to send, and where.
+        :param stream: whether to read the reply as a stream; then the outcome of a good one holds an open
+            :class:`Chunks`, with its first content at hand.
+        :param deadline: the instant on the chain's clock by which the call ends.
+        """
+        watch = Watch(self._clock, deadline, self._timeouts.connect)
+        exchange = Exchange(self._clock, watch, request.model, request.url)
+        if stream:
+            watch.allow("first_token", self._timeouts.first_token)
+        else:
+            watch.allow("answer", self._timeouts.answer)
+        cut = self._post(exchange, request)
+        if cut is not None:
+            return exchange.outcome(fault=cut.fault, detail=cut.detail)
+        try:
+            if (exchange.status or 0) // 100 != 2:
+                return _refusal(exchange)
+            if stream:
+                return _open(exchange, self._timeouts.idle)
+            return _whole(exchange)
+        except BaseException:
+            exchange.close()
+            raise
+
+    def _post(self, exchange: Exchange, request: Request) -> Cut | None:
+        while True:
+            try:
+                exchange.response = self.transport.send(request, exchange.watch)
+            except WIRE_ERRORS as error:
+                if not exchange.resent and is_stale(error, exchange.watch):
+                    exchange.resent = True
+                    continue
+                return cut_by(error, exchange.watch)
+            return None
+
+
+# -- whole replies --
+
+
+def _refusal(exchange: Exchange) -> Outcome:
+    """Read the body of a bad status, bounded, so that its connection can be used again."""
+    exchange.watch.allow("answer", min(_REFUSAL_SECONDS, exchange.watch.seconds))
+    pieces: list[bytes] = []
+    try:
+        pieces.extend(exchange.chunks(REFUSAL_LIMIT))
+    except Cut:
+        pass  # The status has been read, and says enough.
+    exchange.close()
+    content = b"".join(pieces)
+    try:
+        body = _reply.decode(content)
+    except _reply.NotJSON:
+        return exchange.outcome(content=content, error=UpstreamError(message=_describe(content)))
+    return exchange.outcome(body, content=content, error=_reply.refusal_in(body))
+
+
+def _whole(exchange: Exchange, head: bytes = b"") -> Outcome:
+    """Read one reply."""
+    pieces = [head]
+    try:
+        pieces.extend(exchange.chunks(BODY_LIMIT))
+    except Cut as cut:
+        exchange.close()
+        return exchange.outcome(content=b"".join(pieces)[:REFUSAL_LIMIT], fault=cut.fault, detail=cut.detail)
+    exchange.close()
+    content = b"".join(pieces)
+    try:
+        body = _reply.decode(content)
+    except _reply.NotJSON:
+        detail = f"not JSON: {_describe(content)}"
+        return exchange.outcome(content=content[:REFUSAL_LIMIT], fault=Fault.MALFORMED, detail=detail)
+    if not isinstance(body, dict):
+        return exchange.outcome(body, content=content[:REFUSAL_LIMIT], fault=Fault.MALFORMED, detail="no JSON object")
+    return exchange.outcome(body, content=content[:REFUSAL_LIMIT], error=_reply.error_in(body), value=body)
+
+
+def _describe(content: bytes) -> str:
+    """Say what a body is that is not JSON, without handing on a page."""
+    if not content.strip():
+        return "an empty body"
+    if _reply.is_page(content):
+        title = re.search(rb"<title[^>]*>([^<]{1,200})", content[:4096], re.IGNORECASE)
+        return f"an HTML page: {clean(title[1].decode(errors='replace'))}" if title else "an HTML page"
+    return clean(content[:1000].decode(errors="replace"))
+
+
+# -- streams --
+
+
+def _open(exchange: Exchange, idle: float | None) -> Outcome:
+    """Read a stream as far as its first content, or as what it is if it is no stream."""
+    try:
+        head = _first_bytes(exchange)
+    except Cut as cut:
+        exchange.close()
+        return exchange.outcome(fault=cut.fault, detail=cut.detail)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b"<"):
+        return _unstreamed(_whole(exchange, head), exchange)
+    chunks = Chunks(exchange, head, idle)
+    try:
+        return chunks.commit()
+    except Broken as broken:
+        chunks.close()
+        return broken.outcome
+
+
+def _first_bytes(exchange: Exchange) -> bytes:
+    """Read until something other than white space came."""
+    head = b""
+    for piece in exchange.chunks(REFUSAL_LIMIT):
+        head += piece
+        if head.strip():
+            break
+    return head
+
+
+def _unstreamed(outcome: Outcome, exchange: Exchange) -> Outcome:
+    """Give a whole reply the form of a stream: some servers do not know ``stream``."""
+    if outcome.value is None:
+        return outcome
+    chunks = Chunks.of_reply(exchange, outcome.body)
+    return chunks.outcome(outcome.body, content=outcome.content, error=outcome.error, value=chunks, close=chunks.close)
