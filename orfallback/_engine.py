@@ -1,0 +1,246 @@
+"""The loop: select, admit, attempt, classify, rule out, wait.
+
+It knows no HTTP and no JSON: ``send`` is handed in, never raises for a fault of the wire, and its value is opaque here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orfallback import _failure
+from orfallback._clock import Clock
+from orfallback._delay import LONGEST_WAIT
+from orfallback._plugins import Hooks
+from orfallback._roster import Roster
+from orfallback._types import Attempt, Call, Json, Outcome, Reason, Scope, Target, Verdict
+
+#: Asks one target once.
+Send = Callable[[Call, Target], Outcome]
+
+
+class Answered:
+    """A call that has its answer, and whose hooks are yet to be finished.
+
+    :ivar call: the call with the attempts that failed.
+    :ivar attempt: the attempt that answered, as far as it is known; None for a degraded answer.
+    :ivar value: what ``send`` brought, opaque; or the degraded answer.
+    """
+
+    __slots__ = ("_clock", "_hooks", "_started", "attempt", "call", "value")
+
+    def __init__(
+        self, hooks: Hooks, clock: Clock, call: Call, attempt: Attempt | None, value: Any, started: float = 0.0
+    ) -> None:
+        self._hooks = hooks
+        self._clock = clock
+        self._started = started
+        self.call = call
+        self.attempt = attempt
+        self.value = value
+
+    def judge(self, outcome: Outcome) -> Verdict:
+        """Return the verdict on a stream that broke. Its reason counts: accepting it cannot make it whole."""
+        verdict = classify(self._hooks, self.call, outcome)
+        return Verdict.fallback(Reason.TRUNCATED) if verdict is None else verdict
+
+    def finish(self, **facts: Any) -> Call:
+        """Close the record of the attempt, and tell the observers.
+
+        :param facts: fields of the attempt that are known only now.
+        :returns: the call with all its attempts.
+        """
+        if self.attempt is not None:
+            if facts:
+                facts["elapsed"] = self._clock.monotonic() - self._started
+            self.call = record(self._hooks, self.call, replace(self.attempt, **facts) if facts else self.attempt)
+        return self.call
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell the observers that the call is over."""
+        self._hooks.notify("orfallback_call_finished", call=self.call, error=error)
+
+
+def run(call: Call, targets: Sequence[Target], hooks: Hooks, send: Send, clock: Clock, rounds: int = 1) -> Answered:
+    """Ask one target after the other until one answers.
+
+    :param call: the call, without attempts.
+    :param targets: whom to ask, in order.
+    :param hooks: the plugins' and the chain's strategies.
+    :param send: asks one target.
+    :param clock: for measuring and waiting.
+    :param rounds: how often the list is gone through.
+    :returns: the answer; its ``finish`` and ``end`` are the caller's to call.
+    :raises FallbackError: when no target is left, or the deadline has come.
+    """
+    this = _Run(call, Roster(targets, rounds), hooks, send, clock)
+    hooks.notify("orfallback_call_started", call=call)
+    try:
+        while True:
+            target = this.select()
+            if target is None or not this.wait(target):
+                return this.give_up()
+            answered = this.attempt(target)
+            if answered is not None:
+                return answered
+    except BaseException as error:
+        hooks.notify("orfallback_call_finished", call=this.call, error=error)
+        raise
+
+
+def classify(hooks: Hooks, call: Call, outcome: Outcome) -> Verdict | None:
+    """Return the verdict on an outcome; None accepts it.
+
+    :raises TypeError: if a plugin answers something else than a verdict.
+    :raises ValueError: if a plugin accepts what holds no answer.
+    """
+    verdict = hooks.ask("orfallback_classify", call=call, outcome=outcome)
+    if verdict is None:
+        return None
+    if not isinstance(verdict, Verdict):
+        raise TypeError(f"orfallback_classify answers a Verdict or None, not {type(verdict).__name__}")
+    if verdict.scope is not Scope.NONE:
+        return verdict
+    if outcome.value is None:
+        raise ValueError("orfallback_classify accepted an outcome that holds no answer")
+    return None
+
+
+class _Run:
+    """The steps of the loop, and what they share."""
+
+    def __init__(self, call: Call, roster: Roster, hooks: Hooks, send: Send, clock: Clock) -> None:
+        self.call = call
+        self._roster = roster
+        self._hooks = hooks
+        self._send = send
+        self._clock = clock
+        self._last: Outcome | None = None
+        self._waited = 0.0
+        self._late = False
+
+    # -- select, admit --
+
+    def select(self) -> Target | None:
+        """Take the next target off the roster; None when nothing is left."""
+        roster = self._roster
+        while roster.refill(self._clock.monotonic()):
+            while roster.ready:
+                target = self._selected(roster.ready)
+                rest = self._rest(target, last_resort=False)
+                if rest is None:
+                    roster.strike(target)
+                    return target
+                roster.pass_over(target, rest)
+            for target in roster.resting:
+                rest = self._rest(target, last_resort=True)
+                roster.strike(target)
+                if rest is None:
+                    return target
+        return None
+
+    def _selected(self, targets: tuple[Target, ...]) -> Target:
+        answer = self._hooks.ask("orfallback_select", call=self.call, targets=targets)
+        for target in targets:
+            if target == answer:
+                return target
+        raise ValueError(f"orfallback_select answered {answer!r}, which was not among the targets offered")
+
+    def _rest(self, target: Target, *, last_resort: bool) -> float | None:
+        rest = self._hooks.ask("orfallback_admit", call=self.call, target=target, last_resort=last_resort)
+        return None if rest is None else _seconds("orfallback_admit", rest)
+
+    # -- wait --
+
+    def wait(self, target: Target) -> bool:
+        """Wait before a target is asked; False if that would be past the deadline."""
+        now = self._clock.monotonic()
+        wait = self._delay(now) if self.call.attempts else 0.0
+        if now + wait >= self.call.deadline:
+            self._late = True
+            return False
+        self._waited = wait
+        if self.call.attempts:
+            attempt = self.call.attempts[-1]
+            self._hooks.notify("orfallback_falling_back", call=self.call, attempt=attempt, target=target, wait=wait)
+        if wait > 0:
+            self._clock.sleep(wait)
+        return True
+
+    def _delay(self, now: float) -> float:
+        attempt = self.call.attempts[-1]
+        delay = 0.0
+        if attempt.verdict is not None and attempt.verdict.transient:
+            answer = self._hooks.ask("orfallback_delay", call=self.call, attempt=attempt)
+            delay = min(_seconds("orfallback_delay", answer), LONGEST_WAIT)
+        return max(delay, self._roster.not_before - now)
+
+    # -- attempt, classify, rule out --
+
+    def attempt(self, target: Target) -> Answered | None:
+        """Ask a target; None if it did not answer."""
+        number = len(self.call.attempts) + 1
+        started = self._clock.monotonic()
+        self._hooks.notify("orfallback_attempt_started", call=self.call, target=target, number=number)
+        outcome = Outcome(url=target.base_url)
+        try:
+            outcome = self._send(self.call, target)
+            verdict = classify(self._hooks, self.call, outcome)
+            attempt = outcome.attempt(number, target, verdict, self._waited, self._clock.monotonic() - started)
+            if verdict is None:
+                if self.call.stream:
+                    self._hooks.notify("orfallback_committed", call=self.call, attempt=attempt)
+                return Answered(self._hooks, self._clock, self.call, attempt, outcome.value, started)
+        except BaseException:
+            _release(outcome)
+            elapsed = self._clock.monotonic() - started
+            cancelled = outcome.attempt(number, target, Verdict.abort(Reason.CANCELLED), self._waited, elapsed)
+            self.call = record(self._hooks, self.call, cancelled)
+            raise
+        _release(outcome)
+        self.call = record(self._hooks, self.call, attempt)
+        self._roster.rule_out(target, verdict, self._clock.monotonic())
+        if outcome.status is not None:
+            self._last = outcome
+        return None
+
+    # -- the end --
+
+    def give_up(self) -> Answered:
+        """Answer with a last resort.
+
+        :raises FallbackError: if there is none.
+        """
+        late = self._late or self._clock.monotonic() >= self.call.deadline
+        if not (self.call.attempts and _failure.rejected(self.call.attempts[-1].verdict)):
+            answer: str | Json | None = self._hooks.ask("orfallback_exhausted", call=self.call)
+            if answer is not None:
+                if not isinstance(answer, (str, dict)):
+                    raise TypeError(f"orfallback_exhausted answers a str, a dict or None, not {type(answer).__name__}")
+                return Answered(self._hooks, self._clock, self.call, None, answer)
+        raise _failure.give_up(self.call, self._last, late=late)
+
+
+def record(hooks: Hooks, call: Call, attempt: Attempt) -> Call:
+    """Tell the observers of a finished attempt.
+
+    :returns: the call with it.
+    """
+    call = replace(call, attempts=(*call.attempts, attempt))
+    hooks.notify("orfallback_attempt_finished", call=call, attempt=attempt)
+    return call
+
+
+def _seconds(hook: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{hook} answers seconds, not {type(value).__name__}")
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"{hook} answers seconds that are not negative, not {value!r}")
+    return float(value)
+
+
+def _release(outcome: Outcome) -> None:
+    if outcome.close is not None:
+        outcome.close()

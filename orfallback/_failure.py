@@ -1,0 +1,94 @@
+"""What was tried, turned into the error that the caller sees."""
+
+from __future__ import annotations
+
+import requests
+
+from orfallback._errors import CallRejected, ChainExhausted, DeadlineExceeded, StreamInterrupted
+from orfallback._types import Attempt, Call, Outcome, Reason, Scope, Verdict
+
+#: How long a target rests that gave no hint, in seconds.
+REST = 30.0
+
+
+def rejected(verdict: Verdict | None) -> bool:
+    """Tell whether a verdict, the last of a call, means that asking again would not help."""
+    return verdict is not None and verdict.scope in (Scope.ENDPOINT, Scope.CALL) and not verdict.transient
+
+
+def give_up(call: Call, outcome: Outcome | None, *, late: bool) -> CallRejected | ChainExhausted | DeadlineExceeded:
+    """Return the error of a call that got no answer.
+
+    :param call: with all its attempts.
+    :param outcome: of the last attempt that had a response.
+    :param late: whether the deadline ended it.
+    """
+    last = call.attempts[-1] if call.attempts else None
+    kind: type[CallRejected | ChainExhausted | DeadlineExceeded] = DeadlineExceeded if late else ChainExhausted
+    title = "the call's deadline came" if late else "no model answered"
+    if last is not None and rejected(last.verdict):
+        kind, title = CallRejected, "the call was rejected"
+    soonest = retry_after(call.attempts)
+    return kind(
+        _message(title, call.attempts, soonest),
+        attempts=call.attempts,
+        reason=last.reason if last is not None else Reason.TIMEOUT if late else None,
+        retry_after=soonest,
+        response=None if outcome is None else rebuilt(outcome),
+    )
+
+
+def interrupted(call: Call, outcome: Outcome, text: str) -> StreamInterrupted:
+    """Return the error of a stream that broke after its first content.
+
+    :param call: with all its attempts; the last is the one that broke.
+    :param outcome: what broke it.
+    :param text: the text so far.
+    """
+    last = call.attempts[-1]
+    soonest = retry_after(call.attempts)
+    return StreamInterrupted(
+        _message(f"the stream broke after {len(text)} characters", call.attempts, soonest),
+        text=text,
+        attempts=call.attempts,
+        reason=last.reason,
+        retry_after=soonest,
+        response=rebuilt(outcome),
+    )
+
+
+def retry_after(attempts: tuple[Attempt, ...]) -> float | None:
+    """Return seconds until the soonest useful retry; None if no attempt failed for a transient reason.
+
+    A target that gave no hint is taken to be worth asking after 30 s.
+    """
+    hints = [
+        REST if attempt.verdict.retry_after is None else attempt.verdict.retry_after
+        for attempt in attempts
+        if attempt.verdict is not None and attempt.verdict.transient
+    ]
+    return min(hints, default=None)
+
+
+def rebuilt(outcome: Outcome) -> requests.Response:
+    """Return the response of an outcome as plain data: no request, no connection, at most 64 kB of body."""
+    response = requests.Response()
+    response.status_code = outcome.status  # type: ignore[assignment]  # None, as in a new Response
+    response.headers.update(outcome.headers)
+    response.url = outcome.url
+    response._content = outcome.content  # the only way to give a Response its body
+    response.encoding = "utf-8"
+    return response
+
+
+def _message(title: str, attempts: tuple[Attempt, ...], soonest: float | None) -> str:
+    tried = "; ".join(describe(attempt) for attempt in attempts) or "no attempt was made"
+    hope = f". Worth another try in {soonest:g} s" if soonest is not None else ""
+    return f"{title}: {tried}{hope}"
+
+
+def describe(attempt: Attempt) -> str:
+    """Say in a few words what became of an attempt."""
+    status = f"{attempt.status} " if attempt.status and attempt.status != 200 else ""
+    message = f" ({attempt.message})" if attempt.message else ""
+    return f"{attempt.model}: {status}{attempt.reason or 'answered'}{message}"

@@ -1,0 +1,106 @@
+"""The plugin that tells the log what happens; on by default, as ``logging``."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from orfallback import _failure
+from orfallback._errors import FallbackError, StreamInterrupted
+from orfallback._text import clean
+from orfallback._types import Attempt, Call, Target
+
+logger = logging.getLogger("orfallback")
+
+
+class LoggingPlugin:
+    """Writes to the logger ``orfallback``; keys, prompts and answers never.
+
+    Each record carries its facts in ``extra`` as well: ``call_id``, ``model``, ``attempt`` (its number), ``reason``,
+    ``status``, ``next_model``, ``wait`` (seconds), ``elapsed`` (seconds).
+
+    :param plain: whether to leave out the emoji.
+    """
+
+    def __init__(self, *, plain: bool = False) -> None:
+        self._plain = plain
+        self._activated = False
+
+    def orfallback_call_started(self, call: Call) -> None:
+        """Say once that the chain is at work."""
+        if not self._activated:
+            self._activated = True
+            self._log(logging.INFO, "🔧", "OpenRouter fallback system activated", call_id=call.id)
+
+    def orfallback_falling_back(self, call: Call, attempt: Attempt, target: Target, wait: float) -> None:
+        """Say which model failed, why, and what comes next."""
+        failed = (
+            "is busy" if attempt.verdict is not None and attempt.verdict.transient else f"failed ({attempt.reason})"
+        )
+        again = target.model == attempt.model
+        self._log(
+            logging.WARNING,
+            "⏳",
+            "Model %s %s, trying %s... (%s; next: %s%s)",
+            attempt.model,
+            failed,
+            "it again" if again else "next fallback",
+            _cause(attempt),
+            target.model,
+            f", in {wait:g} s" if wait else "",
+            next_model=clean(target.model),
+            wait=wait,
+            **_facts(call, attempt),
+        )
+
+    def orfallback_committed(self, call: Call, attempt: Attempt) -> None:
+        """Say which model a stream comes from."""
+        self._connected(call, attempt)
+
+    def orfallback_attempt_finished(self, call: Call, attempt: Attempt) -> None:
+        """Say which model a whole answer came from."""
+        if attempt.ok and not call.stream:
+            self._connected(call, attempt)
+
+    def orfallback_call_finished(self, call: Call, error: BaseException | None) -> None:
+        """Say that a call got no answer, or half of one."""
+        if not isinstance(error, FallbackError):
+            return
+        if not call.attempts:
+            self._log(logging.ERROR, "❌", "No model was asked: %s", str(error), call_id=call.id)
+            return
+        last = call.attempts[-1]
+        if isinstance(error, StreamInterrupted):
+            text = "The stream from %s broke: %s"
+            self._log(logging.ERROR, "❌", text, last.model, _cause(last), **_facts(call, last))
+        else:
+            tried = "; ".join(_failure.describe(attempt) for attempt in call.attempts)
+            text = "No model answered after %d attempts: %s"
+            self._log(logging.ERROR, "❌", text, len(call.attempts), tried, **_facts(call, last))
+
+    def _connected(self, call: Call, attempt: Attempt) -> None:
+        if logger.isEnabledFor(logging.INFO):
+            text = "Successfully connected using model: %s"
+            self._log(logging.INFO, "✅", text, attempt.model, **_facts(call, attempt))
+
+    def _log(self, level: int, sign: str, text: str, /, *args: Any, **extra: Any) -> None:
+        if logger.isEnabledFor(level):
+            message = text if self._plain else f"{sign} {text}"
+            safe = [clean(arg, 2_000) if isinstance(arg, str) else arg for arg in args]
+            logger.log(level, message, *safe, extra=extra)
+
+
+def _facts(call: Call, attempt: Attempt) -> dict[str, Any]:
+    return {
+        "call_id": call.id,
+        "model": clean(attempt.model),
+        "attempt": attempt.number,
+        "reason": None if attempt.reason is None else str(attempt.reason),
+        "status": attempt.status,
+        "elapsed": attempt.elapsed,
+    }
+
+
+def _cause(attempt: Attempt) -> str:
+    status = f"{attempt.status} " if attempt.status and attempt.status != 200 else ""
+    return f"{status}{attempt.message or attempt.reason or ''}".strip()

@@ -1,0 +1,230 @@
+"""One plugin manager for each chain, and a snapshot of it for each call."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pluggy
+
+from orfallback import hookspecs
+from orfallback._classify import Classify
+from orfallback._delay import Delay
+from orfallback._select import Select
+from orfallback._types import Attempt, Call, Outcome, Target, Verdict
+
+_logger = logging.getLogger("orfallback.plugins")
+
+#: The name of the internal plugin that holds the constructor's strategies.
+STRATEGIES = "strategies"
+
+
+class Strategies:
+    """The constructor's strategies as a plugin: what answers when no other does."""
+
+    def __init__(self, select: Select, classify: Classify, delay: Delay) -> None:
+        self.select = select
+        self.classify = classify
+        self.delay = delay
+
+    @hookspecs.hookimpl(trylast=True)
+    def orfallback_select(self, call: Call, targets: tuple[Target, ...]) -> Target | None:
+        """Ask the chain's own strategy."""
+        return self.select(call, targets)
+
+    @hookspecs.hookimpl(trylast=True)
+    def orfallback_classify(self, call: Call, outcome: Outcome) -> Verdict | None:
+        """Ask the chain's own strategy."""
+        return self.classify(call, outcome)
+
+    @hookspecs.hookimpl(trylast=True)
+    def orfallback_delay(self, call: Call, attempt: Attempt) -> float:
+        """Ask the chain's own strategy."""
+        return self.delay(call, attempt)
+
+
+class _Manager(pluggy.PluginManager):
+    """pluggy's manager over the hooks, for which any function named ``orfallback_*`` is one, as pytest has it."""
+
+    def __init__(self) -> None:
+        super().__init__(hookspecs.PROJECT)
+        self.add_hookspecs(hookspecs)
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        """Take every function with the prefix for a hook."""
+        options = super().parse_hookimpl_opts(plugin, name)
+        if options is None and name.startswith(f"{hookspecs.PROJECT}_"):
+            if not inspect.isroutine(getattr(plugin, name)):
+                raise TypeError(f"{name} is no function: every attribute with this prefix is a hook")
+            return {}
+        return options
+
+
+class PluginManager(_Manager):
+    """A chain's plugins. It refuses what could only fail later; what is registered during a call counts from the next.
+
+    :ivar tracing: whether each call of a hook is printed on stderr; counts from the next call of the chain.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tracing = False
+        self._hooks: Hooks | None = None
+
+    def register(self, plugin: object, name: str | None = None) -> str | None:
+        """Register a plugin.
+
+        :param plugin: an object or module with functions named ``orfallback_*``.
+        :param name: how logs and errors call it; its own name by default.
+        :returns: the name.
+        :raises TypeError: for a class, where an instance is wanted.
+        :raises ValueError: if the plugin, or the name, is registered already.
+        :raises pluggy.PluginValidationError: for a hook that does not exist, or an option that it cannot have.
+        """
+        if inspect.isclass(plugin):
+            raise TypeError(f"register an instance of {plugin.__name__}, not the class")
+        registered = super().register(plugin, name or self._name_for(plugin))
+        self._hooks = None
+        try:
+            self._check(plugin)
+        except pluggy.PluginValidationError:
+            self.unregister(plugin)
+            raise
+        return registered
+
+    def unregister(self, plugin: object | None = None, name: str | None = None) -> Any:
+        """Unregister a plugin, by itself or by its name; from the next call on it is not asked."""
+        self._hooks = None
+        return super().unregister(plugin, name)
+
+    def load_entry_points(self, *names: str) -> list[str]:
+        """Load and register installed plugins of the entry point group ``orfallback``.
+
+        :param names: which; none means all.
+        :returns: the names of those that were loaded now.
+        :raises LookupError: if one of the names is not installed, or cannot be imported.
+        """
+        found = {point.name: point for point in importlib.metadata.entry_points(group=hookspecs.PROJECT)}
+        missing = set(names) - set(found)
+        if missing:
+            raise LookupError(f"no plugin named {', '.join(sorted(missing))}; installed: {', '.join(sorted(found))}")
+        loaded = []
+        for name in names or sorted(found):
+            if self.has_plugin(name) or self.is_blocked(name):
+                continue
+            try:
+                plugin = found[name].load()
+            except ImportError as error:
+                dist = found[name].dist
+                raise LookupError(f"plugin {name} of {dist.name if dist else '?'} cannot be imported") from error
+            self.register(plugin() if inspect.isclass(plugin) else plugin, name)
+            loaded.append(name)
+        return loaded
+
+    def hooks(self) -> Hooks:
+        """Return the snapshot for a call that begins now."""
+        hooks = self._hooks
+        if hooks is None or hooks.tracing is not self.tracing:
+            hooks = self._hooks = Hooks(self, tracing=self.tracing)
+        return hooks
+
+    def _name_for(self, plugin: object) -> str | None:
+        name = getattr(plugin, "__name__", None) or type(plugin).__name__
+        return None if self.has_plugin(name) or self.is_blocked(name) else name
+
+    def _check(self, plugin: object) -> None:
+        self.check_pending()
+        for caller in self.get_hookcallers(plugin) or ():
+            for impl in caller.get_hookimpls():
+                if impl.plugin is not plugin or isinstance(plugin, Strategies):
+                    continue
+                if caller.name in hookspecs.DECIDING and impl.trylast:
+                    problem = "trylast on a deciding hook lands behind the chain's own strategy and is never asked"
+                    raise pluggy.PluginValidationError(plugin, f"{caller.name}: {problem}")
+                if caller.name in hookspecs.WATCHING and (impl.wrapper or impl.hookwrapper):
+                    problem = "a watching hook is told, it cannot be wrapped"
+                    raise pluggy.PluginValidationError(plugin, f"{caller.name}: {problem}")
+
+
+class _Implementation(NamedTuple):
+    plugin: str
+    function: Callable[..., Any]
+    wanted: tuple[str, ...]
+    wraps: bool
+
+
+class Hooks:
+    """The hooks as they were when a call began; one without implementations costs a look into a dict.
+
+    :param manager: the manager to copy.
+    :param tracing: whether to print every call of a hook: its name, the plugin, the kind of result, microseconds.
+    :ivar tracing: whether every call is printed.
+    :ivar prepares: whether any plugin changes what is sent.
+    """
+
+    def __init__(self, manager: PluginManager, *, tracing: bool = False) -> None:
+        self._frozen = frozen = _Manager()
+        for name, plugin in manager.list_name_plugin():
+            if plugin is not None:
+                frozen.register(plugin, name)
+        self._watching = {name: self._implementations(name) for name in hookspecs.WATCHING}
+        self._deciding = {name: self._implementations(name) for name in hookspecs.DECIDING}
+        self.prepares = bool(self._implementations("orfallback_prepare"))
+        self.tracing = tracing
+
+    def _implementations(self, name: str) -> tuple[_Implementation, ...]:
+        found = reversed(getattr(self._frozen.hook, name).get_hookimpls())
+        return tuple(
+            _Implementation(impl.plugin_name, impl.function, tuple(impl.argnames), impl.wrapper or impl.hookwrapper)
+            for impl in found
+        )
+
+    def notify(self, name: str, /, **facts: Any) -> None:
+        """Tell every plugin, one by one; what one raises is logged and goes no further.
+
+        :param name: a watching hook.
+        :param facts: its arguments.
+        """
+        for implementation in self._watching[name]:
+            started = time.perf_counter() if self.tracing else 0.0
+            try:
+                implementation.function(*[facts[argument] for argument in implementation.wanted])
+            except Exception:
+                # Plugin code alone runs here, and none of it may break a chat.
+                _logger.exception("plugin %s failed in %s; the call goes on without it", implementation.plugin, name)
+            if self.tracing:
+                _print_trace(name, (implementation,), None, started)
+
+    def ask(self, name: str, /, **facts: Any) -> Any:
+        """Ask the plugins in turn until one answers something other than None.
+
+        :param name: a deciding hook.
+        :param facts: its arguments.
+        """
+        implementations = self._deciding[name]
+        if not implementations:
+            return None
+        if self.tracing:
+            started = time.perf_counter()
+            answer = getattr(self._frozen.hook, name)(**facts)
+            _print_trace(name, implementations, answer, started)
+            return answer
+        first = implementations[0]
+        if len(implementations) == 1 and not first.wraps:
+            return first.function(*[facts[argument] for argument in first.wanted])
+        return getattr(self._frozen.hook, name)(**facts)
+
+    def prepare(self, **facts: Any) -> None:
+        """Let the plugins change an attempt's payload and headers."""
+        self._frozen.hook.orfallback_prepare(**facts)
+
+
+def _print_trace(name: str, implementations: tuple[_Implementation, ...], answer: Any, started: float) -> None:
+    spent = (time.perf_counter() - started) * 1e6
+    plugins = ", ".join(implementation.plugin for implementation in implementations)
+    sys.stderr.write(f"orfallback: {name} [{plugins}] -> {type(answer).__name__}, {spent:.0f} µs\n")

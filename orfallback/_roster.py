@@ -1,0 +1,118 @@
+"""Which targets may still be asked in this call; pure bookkeeping."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from orfallback._delay import LONGEST_WAIT
+from orfallback._types import Scope, Target, Verdict
+
+
+class Roster:
+    """The targets of one call: those left to ask, those that rest, those that may come back.
+
+    In this order: targets not asked yet; those that were passed over, as a last resort; those whose verdict said
+    ``again``, once each; and as long as there are rounds left, those whose last verdict was transient.
+    A target is asked at most ``rounds + 1`` times, so a call ends for any sequence of faults.
+
+    :param targets: all, in order.
+    :param rounds: how often the list is gone through.
+    """
+
+    def __init__(self, targets: Sequence[Target], rounds: int) -> None:
+        self._order = {target: place for place, target in enumerate(targets)}
+        self._ready = list(targets)
+        self._resting: dict[Target, float] = {}
+        self._again: dict[Target, float] = {}
+        self._returned: set[Target] = set()
+        self._transient: dict[Target, float] = {}
+        self._rounds_left = rounds - 1
+        self._not_before = -math.inf
+
+    @property
+    def ready(self) -> tuple[Target, ...]:
+        """Those to select from, in the chain's order."""
+        return tuple(self._ready)
+
+    @property
+    def resting(self) -> tuple[Target, ...]:
+        """Those that were passed over, the one that rests shortest first."""
+        return tuple(sorted(self._resting, key=lambda target: (self._resting[target], self._order[target])))
+
+    @property
+    def not_before(self) -> float:
+        """The instant before which none of those that came back is to be asked."""
+        return self._not_before
+
+    def pass_over(self, target: Target, seconds: float) -> None:
+        """Put off a target that is not worth asking now."""
+        self._ready.remove(target)
+        self._resting[target] = seconds
+
+    def strike(self, target: Target) -> None:
+        """Take a target off: it is being asked, or will not be."""
+        if target in self._ready:
+            self._ready.remove(target)
+        self._resting.pop(target, None)
+
+    def rule_out(self, target: Target, verdict: Verdict, now: float) -> None:
+        """Take off every target that a verdict on one of them reaches.
+
+        :param target: the one that was asked.
+        :param verdict: what came of it.
+        :param now: the instant of the verdict.
+        """
+        reached = [other for other in (*self._ready, *self._resting) if _reaches(verdict.scope, target, other)]
+        for other in reached:
+            self.strike(other)
+        if verdict.scope is Scope.CALL:
+            self._again.clear()
+            self._rounds_left = 0
+        due = now + (verdict.retry_after or 0.0)
+        self._transient.pop(target, None)
+        if verdict.transient:
+            self._transient[target] = due
+        if verdict.again:
+            for other in (target, *reached):
+                if other not in self._returned:
+                    self._again[other] = max(due, self._again.get(other, due))
+        else:
+            for other in [other for other in self._again if _reaches(verdict.scope, target, other)]:
+                del self._again[other]
+
+    def refill(self, now: float) -> bool:
+        """Bring back what may be asked again, when nothing else is left.
+
+        :returns: whether there is anything to ask.
+        """
+        if self._ready or self._resting:
+            return True
+        soon = {target: due for target, due in self._again.items() if due - now <= LONGEST_WAIT}
+        if soon:
+            self._not_before = min(soon.values())
+            self._bring_back([target for target, due in soon.items() if due == self._not_before])
+            self._returned.update(self._ready)
+            for target in self._ready:
+                del self._again[target]
+            return True
+        if self._rounds_left > 0:
+            self._rounds_left -= 1
+            soon = {target: due for target, due in self._transient.items() if due - now <= LONGEST_WAIT}
+            self._transient.clear()
+            if soon:
+                self._not_before = min(soon.values())
+                self._bring_back(list(soon))
+                return True
+        return False
+
+    def _bring_back(self, targets: list[Target]) -> None:
+        self._ready = sorted(targets, key=self._order.__getitem__)
+
+
+def _reaches(scope: Scope, target: Target, other: Target) -> bool:
+    if scope is Scope.CALL or other == target:
+        return True
+    if scope is Scope.ENDPOINT:
+        return other.endpoint == target.endpoint
+    return scope is Scope.FREE_TIER and other.free and other.endpoint == target.endpoint
