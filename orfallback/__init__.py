@@ -1,0 +1,83 @@
+"""Keeps chats alive when a model is busy: automatic fallback between LLMs for applications that use requests."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orfallback._chain import Chain as Chain
+    from orfallback._classify import default_classifier as default_classifier
+    from orfallback._completion import Completion as Completion
+    from orfallback._config import DEFAULT_MODELS as DEFAULT_MODELS
+    from orfallback._delay import ExponentialBackoff as ExponentialBackoff
+    from orfallback._delay import FixedDelay as FixedDelay
+    from orfallback._errors import CallRejected as CallRejected
+    from orfallback._errors import ChainExhausted as ChainExhausted
+    from orfallback._errors import DeadlineExceeded as DeadlineExceeded
+    from orfallback._errors import FallbackError as FallbackError
+    from orfallback._errors import StreamInterrupted as StreamInterrupted
+    from orfallback._logging import LoggingPlugin as LoggingPlugin
+    from orfallback._select import in_order as in_order
+    from orfallback._stream import Stream as Stream
+    from orfallback._types import Attempt as Attempt
+    from orfallback._types import Call as Call
+    from orfallback._types import Fault as Fault
+    from orfallback._types import Outcome as Outcome
+    from orfallback._types import Reason as Reason
+    from orfallback._types import Scope as Scope
+    from orfallback._types import Target as Target
+    from orfallback._types import Timeouts as Timeouts
+    from orfallback._types import UpstreamError as UpstreamError
+    from orfallback._types import Verdict as Verdict
+    from orfallback.hookspecs import hookimpl as hookimpl
+
+# A name is imported when it is first asked for: a tool that only looks at the version pays for nothing else.
+_HOME = {
+    "Attempt": "_types",
+    "Call": "_types",
+    "CallRejected": "_errors",
+    "Chain": "_chain",
+    "ChainExhausted": "_errors",
+    "Completion": "_completion",
+    "DEFAULT_MODELS": "_config",
+    "DeadlineExceeded": "_errors",
+    "ExponentialBackoff": "_delay",
+    "FallbackError": "_errors",
+    "Fault": "_types",
+    "FixedDelay": "_delay",
+    "LoggingPlugin": "_logging",
+    "Outcome": "_types",
+    "Reason": "_types",
+    "Scope": "_types",
+    "Stream": "_stream",
+    "StreamInterrupted": "_errors",
+    "Target": "_types",
+    "Timeouts": "_types",
+    "UpstreamError": "_types",
+    "Verdict": "_types",
+    "default_classifier": "_classify",
+    "hookimpl": "hookspecs",
+    "in_order": "_select",
+}
+__all__ = sorted([*_HOME, "__version__"])
+
+logging.getLogger("orfallback").addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("orfallback")
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'orfallback' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"orfallback.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,299 @@
+"""The chain: what an application builds once and calls."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+import requests
+from requests.structures import CaseInsensitiveDict
+
+from orfallback import _config
+from orfallback._classify import Classify, default_classifier
+from orfallback._clock import Clock, SystemClock
+from orfallback._completion import Completion, degraded_reply
+from orfallback._delay import DEFAULT_DELAY, Delay, FixedDelay
+from orfallback._engine import Answered, run
+from orfallback._logging import LoggingPlugin
+from orfallback._payload import Messages, Payload
+from orfallback._plugins import STRATEGIES, Hooks, PluginManager, Strategies
+from orfallback._secret import Secret
+from orfallback._select import Select, in_order
+from orfallback._stream import Stream
+from orfallback._transport import Request, Transport
+from orfallback._types import Call, Fault, Outcome, Target, Timeouts
+from orfallback._wire import Wire
+
+_OPTIONS = (
+    "models", "api_key", "base_url", "session", "timeouts", "delay", "classify", "select", "rounds", "plugins", "clock",
+)  # fmt: skip
+_DEFAULT_TIMEOUTS = Timeouts()
+# Longer lists of tries are a mistake in the configuration.
+_MOST_ROUNDS = 100
+
+
+class Chain:
+    """Models in order of preference, and what to do when one does not answer. Built once, shared by threads.
+
+    :param models: model ids or :class:`Target` objects, the preferred first; None means the default ones.
+    :param api_key: the key for ``base_url``. None takes ``OPENROUTER_API_KEY`` from the environment, for the default
+        base URL alone.
+    :param base_url: the endpoint, up to and without ``/chat/completions``; None is OpenRouter's.
+    :param session: the application's own, used as it is and never closed; None makes one for each process.
+    :param timeouts: the limits, in seconds.
+    :param delay: the wait before the next attempt after a transient failure: seconds, or a callable.
+    :param classify: judges what comes back.
+    :param select: chooses the next target.
+    :param rounds: how often the list is gone through, for targets whose failure was transient.
+    :param plugins: objects or modules with functions named ``orfallback_*``.
+    :param clock: for measuring and waiting.
+    :raises TypeError: for an option of the wrong type.
+    :raises ValueError: for an option that cannot be meant.
+    """
+
+    def __init__(
+        self,
+        models: Iterable[str | Target] | str | Target | None = None,
+        *,
+        api_key: str | Secret | None = None,
+        base_url: str | None = None,
+        session: requests.Session | None = None,
+        timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+        delay: float | Delay = DEFAULT_DELAY,
+        classify: Classify = default_classifier,
+        select: Select = in_order,
+        rounds: int = 1,
+        plugins: Iterable[object] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        secret = _config.secret_for(api_key, base_url)
+        api_key = None
+        url = _config.DEFAULT_BASE_URL if base_url is None else _config.check_base_url(base_url)
+        if isinstance(models, Iterable) and not isinstance(models, str):
+            models = tuple(models)
+        self._targets, self._secrets = _config.resolve(models, url, secret)
+        if not isinstance(timeouts, Timeouts):
+            raise TypeError(f"timeouts is a Timeouts, not {type(timeouts).__name__}")
+        if isinstance(rounds, bool) or not isinstance(rounds, int):
+            raise TypeError(f"rounds is an int, not {type(rounds).__name__}")
+        if not 1 <= rounds <= _MOST_ROUNDS:
+            raise ValueError(f"rounds is 1 to {_MOST_ROUNDS}, not {rounds}")
+        for name, strategy in (("classify", classify), ("select", select)):
+            if not callable(strategy):
+                raise TypeError(f"{name} is a callable, not {type(strategy).__name__}")
+        self._timeouts = timeouts
+        self._rounds = rounds
+        self._clock = SystemClock() if clock is None else clock
+        self._transport = Transport(session)
+        self._owns_transport = True
+        self._options: dict[str, Any] = {
+            "models": models, "api_key": secret, "base_url": base_url, "session": session, "timeouts": timeouts,
+            "delay": delay, "classify": classify, "select": select, "rounds": rounds, "clock": clock,
+        }  # fmt: skip
+        #: The chain's plugins; what is registered here counts from the next call.
+        self.plugin_manager = PluginManager()
+        strategies = Strategies(select, classify, delay if callable(delay) else FixedDelay(delay))
+        self.plugin_manager.register(strategies, STRATEGIES)
+        self.plugin_manager.register(LoggingPlugin(), "logging")
+        for plugin in plugins:
+            self.register(plugin)
+
+    # -- other ways to make one --
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Chain:
+        """Make a chain from the environment.
+
+        Read are ``OPENROUTER_API_KEY``, ``OPENROUTER_BASE_URL``, ``ORFALLBACK_MODELS`` (comma), ``ORFALLBACK_DELAY``
+        and ``ORFALLBACK_DEADLINE`` (seconds), ``ORFALLBACK_PLUGINS`` (names of installed plugins, comma; ``-name``
+        takes one off), ``ORFALLBACK_TRACE_PLUGINS`` and ``ORFALLBACK_PLAIN_LOG`` (1 or 0).
+
+        :param environ: another mapping to read.
+        :raises ValueError: for a variable that cannot be meant.
+        :raises LookupError: for a plugin that is not installed.
+        """
+        environ = os.environ if environ is None else environ
+        chain = cls(**_config.options_from_env(environ))
+        if _config.flag(environ, "ORFALLBACK_PLAIN_LOG"):
+            chain.plugin_manager.unregister(name="logging")
+            chain.register(LoggingPlugin(plain=True), "logging")
+        for name in filter(None, (name.strip() for name in environ.get("ORFALLBACK_PLUGINS", "").split(","))):
+            if name.startswith("-"):
+                chain.plugin_manager.set_blocked(name[1:])
+            else:
+                chain.load_entry_points(name)
+        chain.plugin_manager.tracing = _config.flag(environ, "ORFALLBACK_TRACE_PLUGINS")
+        return chain
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Chain:
+        """Make a chain from a settings mapping, such as Django's ``settings.ORFALLBACK``.
+
+        :param mapping: the constructor's options, their names in any case.
+        :raises ValueError: for an unknown option.
+        """
+        return cls(**_config.options_from_mapping(mapping, _OPTIONS))
+
+    def replace(self, **changes: Any) -> Chain:
+        """Return a chain that differs in some options, and shares session, connections and plugins with this one.
+
+        :param changes: the constructor's options. ``plugins`` are added to this chain's. A new ``base_url`` without an
+            ``api_key`` has no key: a key belongs to one origin.
+        :returns: a chain whose ``close()`` closes nothing, unless it was given a session of its own.
+        :raises TypeError: for an unknown option.
+        """
+        options = {**self._options, **changes}
+        if "base_url" in changes and "api_key" not in changes:
+            options["api_key"] = None
+        plugins = options.pop("plugins", ())
+        chain = Chain(**options)
+        if "session" not in changes:
+            chain._transport = self._transport
+            chain._owns_transport = False
+        chain.plugin_manager.unregister(name="logging")
+        for name, plugin in self.plugin_manager.list_name_plugin():
+            if name != STRATEGIES and plugin is not None:
+                chain.register(plugin, name)
+        for plugin in plugins:
+            chain.register(plugin)
+        chain.plugin_manager.tracing = self.plugin_manager.tracing
+        return chain
+
+    # -- calls --
+
+    def complete(self, messages: Messages, *, context: Mapping[str, Any] | None = None, **params: Any) -> Completion:
+        """Ask for a whole answer.
+
+        :param messages: one user message, or a sequence of message objects.
+        :param context: the host's own mapping for its plugins; never sent.
+        :param params: further parameters, put into the JSON as they are.
+        :raises FallbackError: when no model answered.
+        :raises TypeError: for messages or parameters that cannot be sent.
+        :raises ValueError: likewise.
+        """
+        call, hooks, send = self._begin(messages, params, context, stream=False)
+        # A traceback rendered with its variables is not to show the prompt.
+        del messages, params
+        answered = run(call, self._targets, hooks, send, self._clock, self._rounds)
+        call = answered.finish()
+        answered.end(None)
+        return _completion(answered, call)
+
+    def stream(self, messages: Messages, *, context: Mapping[str, Any] | None = None, **params: Any) -> Stream:
+        """Ask for an answer that is handed out while it comes; return once a model has begun to answer.
+
+        Every failure before that is raised here, so that a web view can still choose its status.
+
+        :param messages: one user message, or a sequence of message objects.
+        :param context: the host's own mapping for its plugins; never sent.
+        :param params: further parameters, put into the JSON as they are.
+        :raises FallbackError: when no model answered.
+        :raises TypeError: for messages or parameters that cannot be sent.
+        :raises ValueError: likewise.
+        """
+        call, hooks, send = self._begin(messages, params, context, stream=True)
+        del messages, params
+        return Stream(run(call, self._targets, hooks, send, self._clock, self._rounds))
+
+    def _begin(
+        self, messages: Messages, params: Mapping[str, Any], context: Mapping[str, Any] | None, *, stream: bool
+    ) -> tuple[Call, Hooks, _Sender]:
+        payload = Payload(messages, params, stream=stream)
+        started = self._clock.monotonic()
+        deadline = self._timeouts.deadline
+        call = Call(
+            id=os.urandom(8).hex(),
+            payload=payload.fields,
+            stream=stream,
+            context={} if context is None else context,
+            started=started,
+            deadline=math.inf if deadline is None else started + deadline,
+        )
+        hooks = self.plugin_manager.hooks()
+        wire = Wire(self._transport, self._timeouts, self._clock)
+        return call, hooks, _Sender(wire, payload, hooks, self._secrets)
+
+    # -- plugins --
+
+    def register(self, plugin: object, name: str | None = None) -> str | None:
+        """Register a plugin, from the next call on.
+
+        :param plugin: an object or module with functions named ``orfallback_*``.
+        :param name: how logs and errors call it; its own name by default.
+        :returns: the name.
+        :raises pluggy.PluginValidationError: for a hook that does not exist.
+        """
+        return self.plugin_manager.register(plugin, name)
+
+    def load_entry_points(self, *names: str) -> list[str]:
+        """Load installed plugins of the entry point group ``orfallback``; nothing is loaded unless asked.
+
+        :param names: which; none means all.
+        :returns: the names of those that were loaded now.
+        :raises LookupError: if one is not installed, or cannot be imported.
+        """
+        return self.plugin_manager.load_entry_points(*names)
+
+    # -- the rest --
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The resolved targets, in order, without keys."""
+        return self._targets
+
+    def close(self) -> None:
+        """Close the connections that this chain made; it can be used again."""
+        if self._owns_transport:
+            self._transport.close()
+
+    def __enter__(self) -> Chain:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Chain of {', '.join(target.name for target in self._targets)}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Chain does not pickle: it holds a key; make one in each process, as Chain.from_env() does")
+
+
+class _Sender:
+    """Asks one target once, for one call."""
+
+    __slots__ = ("_hooks", "_payload", "_secrets", "_wire")
+
+    def __init__(self, wire: Wire, payload: Payload, hooks: Hooks, secrets: Mapping[str, Secret]) -> None:
+        self._wire = wire
+        self._payload = payload
+        self._hooks = hooks
+        self._secrets = secrets
+
+    def __call__(self, call: Call, target: Target) -> Outcome:
+        headers: Mapping[str, str] = {}
+        if self._hooks.prepares:
+            headers = CaseInsensitiveDict()
+            fields = self._payload.own_copy(target)
+            self._hooks.prepare(call=call, target=target, payload=fields, headers=headers)
+            body = self._payload.encode(fields, target)
+        else:
+            body = self._payload.for_target(target)
+        url = f"{target.base_url}/chat/completions"
+        secret = self._secrets.get(target.endpoint)
+        keyless = secret is None and "Authorization" not in headers and not self._wire.transport.brings_key()
+        if keyless and _config.origin(url) == _config.OPENROUTER:
+            detail = f"no key: set {_config.KEY_VARIABLE}, or pass api_key"
+            return Outcome(fault=Fault.NO_KEY, detail=detail, model=target.model, url=url)
+        return self._wire.ask(
+            Request(target.model, url, body, headers, secret), stream=call.stream, deadline=call.deadline
+        )
+
+
+def _completion(answered: Answered, call: Call) -> Completion:
+    attempt = answered.attempt
+    if attempt is None:
+        return Completion(degraded_reply(answered.value), requested_model="", attempts=call.attempts, degraded=True)
+    return Completion(answered.value, requested_model=attempt.model, attempts=call.attempts)

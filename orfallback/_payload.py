@@ -1,0 +1,88 @@
+"""What is sent: checked and encoded once for each call, made different for each target."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orfallback import _reply
+from orfallback._types import Json, Target
+
+#: What a chat may be given as: one user message, or all messages.
+Messages = str | Sequence[Mapping[str, Any]]
+# What the chain itself sets.
+_OWN = frozenset({"model", "models", "stream"})
+
+
+class Payload:
+    """The body of a call, encoded before the first attempt: what the caller changes later has no effect.
+
+    :param messages: one user message, or a sequence of message objects.
+    :param params: further parameters, put into the JSON as they are.
+    :param stream: whether a stream is asked for.
+    :raises TypeError: for messages or parameters that are no JSON, or that are the chain's to set.
+    :raises ValueError: for no messages, and for NaN.
+    """
+
+    __slots__ = ("_rest", "_stream", "fields")
+
+    def __init__(self, messages: Messages, params: Mapping[str, Any], *, stream: bool) -> None:
+        taken = sorted(_OWN & set(params))
+        if taken:
+            raise TypeError(
+                f"{', '.join(taken)}: set by the chain. Use chain.replace(models=...) for other models, and "
+                "chain.stream() for a stream"
+            )
+        #: The body without ``model`` and ``stream``; what plugins see as the call's payload.
+        self.fields: Json = {"messages": _messages(messages), **params}
+        self._stream = stream
+        self._rest = _encode(self.fields)[1:]
+
+    def for_target(self, target: Target) -> bytes:
+        """Return the encoded body for a target."""
+        if target.set or target.drop:
+            return self.encode(self.own_copy(target), target)
+        return self._head(target) + self._rest
+
+    def own_copy(self, target: Target) -> Json:
+        """Return a deep copy of the fields, with what the target sets and drops, for plugins to change."""
+        fields: Json = json.loads(b"{" + self._rest)
+        for name in target.drop:
+            fields.pop(name, None)
+        fields.update(target.set)
+        return fields
+
+    def encode(self, fields: Json, target: Target) -> bytes:
+        """Return the encoded body of changed fields."""
+        kept = {name: value for name, value in fields.items() if name not in _OWN}
+        return self._head(target) + _encode(kept)[1:]
+
+    def _head(self, target: Target) -> bytes:
+        stream = b'"stream":true,' if self._stream else b""
+        return b'{"model":' + json.dumps(target.model).encode() + b"," + stream
+
+    def __repr__(self) -> str:
+        return f"<Payload of {len(self._rest)} bytes>"
+
+
+def _messages(messages: object) -> list[Any]:
+    if isinstance(messages, str):
+        if not messages:
+            raise ValueError("the message is empty")
+        return [{"role": "user", "content": messages}]
+    if isinstance(messages, (bytes, bytearray, Mapping)) or not isinstance(messages, Sequence):
+        raise TypeError(f"messages are a str or a sequence of dicts, not {type(messages).__name__}")
+    if not messages:
+        raise ValueError("there are no messages")
+    for message in messages:
+        if not isinstance(message, Mapping):
+            raise TypeError(f"a message is a dict, not {type(message).__name__}")
+    return [dict(message) for message in messages]
+
+
+def _encode(fields: Json) -> bytes:
+    try:
+        return _reply.encode(fields)
+    except RecursionError:
+        raise ValueError("messages or parameters are nested too deep for JSON") from None

@@ -1,0 +1,175 @@
+"""The running answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from requests.exceptions import StreamConsumedError
+
+from orfallback import _failure, _reply
+from orfallback._chunks import Broken, Chunks
+from orfallback._completion import Completion, degraded_reply
+from orfallback._engine import Answered
+from orfallback._errors import StreamInterrupted
+from orfallback._types import Attempt, Json, Outcome, Reason, Verdict
+
+# What a stream can be: still coming, read to its end, or broken or left.
+_OPEN, _DONE, _CLOSED = "open", "done", "closed"
+
+
+class Stream:
+    """An answer while it comes: an iterator over chunks, dicts as received.
+
+    It ends in one of two ways: completed, or :class:`~orfallback.StreamInterrupted`. Leaving early, by ``close()``, the
+    end of a ``with`` block or dropping it, closes the connection at once, which stops a paid generation. It is iterated
+    once, in the process that made it, by one thread at a time.
+
+    :ivar requested_model: the model that was asked.
+    :ivar degraded: whether a plugin gave it as a last resort, and no model answered.
+    """
+
+    def __init__(self, answered: Answered) -> None:
+        self._answered = answered
+        self._pid = os.getpid()
+        self._state = _OPEN
+        value = answered.value
+        if isinstance(value, Chunks):
+            self._chunks: Chunks | None = value
+            self._joiner = value.joiner
+            self._degraded: list[Json] = []
+        else:
+            self._chunks = None
+            self._joiner = _reply.Joiner()
+            self._degraded = [_reply.as_chunk(degraded_reply(value))]
+        self.degraded = answered.attempt is None
+        self.requested_model = answered.attempt.model if answered.attempt is not None else ""
+
+    # -- what came --
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Everything that was tried; the last is the one that answers, as far as it is known."""
+        answered = self._answered
+        if self._state != _OPEN or answered.attempt is None:
+            return answered.call.attempts
+        return (*answered.call.attempts, answered.attempt)
+
+    @property
+    def text(self) -> str:
+        """The text received so far."""
+        return self._joiner.text
+
+    @property
+    def model(self) -> str:
+        """The model that serves, as the service names it; the one asked if it does not."""
+        return self._joiner.model or self.requested_model
+
+    @property
+    def usage(self) -> Json | None:
+        """The usage object; None until it came, which is at the end."""
+        return self._joiner.usage
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the answer ended; None until it did."""
+        return self._joiner.finish_reason
+
+    # -- reading --
+
+    def __iter__(self) -> Iterator[Json]:
+        if self._state != _OPEN:
+            raise StreamConsumedError("a stream is iterated once; this one is over")
+        return self
+
+    def __next__(self) -> Json:
+        if self._state != _OPEN:
+            if self._state == _DONE:
+                raise StopIteration
+            raise StreamConsumedError("this stream broke, or was closed")
+        if self._pid != os.getpid():
+            raise StreamConsumedError("this stream belongs to the process that made it")
+        try:
+            return self._next()
+        except StopIteration:
+            self._finish(_DONE)
+            self._answered.end(None)
+            raise
+        except Broken as error:
+            broken = error.outcome
+        except BaseException as error:
+            self._cancel(error)
+            raise
+        # Outside of the handler, so that nothing of the wire hangs on the error.
+        raise self._interrupted(broken)
+
+    def _next(self) -> Json:
+        if self._chunks is not None:
+            return next(self._chunks)
+        if not self._degraded:
+            raise StopIteration
+        chunk = self._degraded.pop()
+        self._joiner.add(chunk)
+        return chunk
+
+    def iter_text(self) -> Iterator[str]:
+        """Yield the pieces of choice 0's text as they come, none of them empty."""
+        for chunk in self:
+            text = _reply.chunk_text(chunk)
+            if text:
+                yield text
+
+    def read(self) -> Completion:
+        """Read to the end, and return the whole answer, with what was iterated before."""
+        for _ in self:
+            pass
+        return self._completion()
+
+    def _completion(self) -> Completion:
+        return Completion(
+            self._joiner.body(),
+            requested_model=self.requested_model,
+            attempts=self.attempts,
+            degraded=self.degraded,
+        )
+
+    # -- ending --
+
+    def close(self) -> None:
+        """Read no more, and close the connection; what was left unread counts as cancelled, nobody's fault."""
+        if self._state == _OPEN and self._pid == os.getpid():
+            self._cancel(None)
+
+    def _cancel(self, error: BaseException | None) -> None:
+        self._finish(_CLOSED, verdict=Verdict.abort(Reason.CANCELLED))
+        self._answered.end(error)
+
+    def _interrupted(self, broken: Outcome) -> StreamInterrupted:
+        verdict = self._answered.judge(broken)
+        self._finish(_CLOSED, verdict=verdict, message=broken.message, status=broken.effective_status)
+        error = _failure.interrupted(self._answered.call, broken, self.text)
+        self._answered.end(error)
+        return error
+
+    def _finish(self, state: str, **facts: Any) -> None:
+        self._state = state
+        chunks = self._chunks
+        if chunks is not None:
+            chunks.close()
+            self._answered.finish(bytes=chunks.bytes, events=chunks.events, usage=self.usage, **facts)
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # A stream whose making failed has no state yet.
+        if getattr(self, "_state", _CLOSED) == _OPEN:
+            self.close()
+
+    def __repr__(self) -> str:
+        by = self.requested_model or "a last resort"
+        return f"<Stream by {by}: {self._state}, {len(self.text)} characters so far>"
