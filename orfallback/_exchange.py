@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import requests
@@ -27,7 +27,8 @@ class Exchange:
     :param watch: the attempt's.
     :param model: the model asked.
     :param url: the URL asked.
-    :ivar response: the reply, once its headers are there.
+    :ivar status: the HTTP status, or None if there is no reply yet.
+    :ivar headers: the reply's headers.
     :ivar resent: whether a stale connection made it be sent twice.
     :ivar bytes: decoded bytes of the body read so far.
     """
@@ -40,12 +41,15 @@ class Exchange:
         self.started = clock.monotonic()
         self.resent = False
         self.bytes = 0
-        self.response: requests.Response | None = None
+        self.status: int | None = None
+        self.headers: Mapping[str, str] = {}
+        self._response: requests.Response | None = None
 
-    @property
-    def status(self) -> int | None:
-        """The HTTP status, or None if there is no response."""
-        return None if self.response is None else self.response.status_code
+    def begin(self, response: requests.Response) -> None:
+        """Take the reply, whose headers are there and whose body is unread."""
+        self._response = response
+        self.status = response.status_code
+        self.headers = response.headers
 
     def chunks(self, limit: int) -> Iterator[bytes]:
         """Yield the decoded body as it comes, each piece as soon as it is there.
@@ -63,11 +67,11 @@ class Exchange:
         watch.start()
         try:
             # Of all ways to read, the only one that is prompt whatever the framing.
-            raw = self.response.raw if self.response is not None else None
+            raw = None if self._response is None else self._response.raw
             if isinstance(raw, BaseHTTPResponse):
                 piece = raw.read1(_READ_SIZE, decode_content=True)
             else:
-                piece = raw.read(1) if raw is not None else b""
+                piece = b"" if raw is None else raw.read(1)
         except WIRE_ERRORS as error:
             raise cut_by(error, watch) from None
         watch.stop()
@@ -78,16 +82,16 @@ class Exchange:
 
     def close(self) -> None:
         """Close the connection, unless its reply was read to the end: then it is kept already."""
-        if self.response is not None:
-            self.response.close()
+        response, self._response = self._response, None
+        if response is not None:
+            response.close()
 
     def outcome(self, body: Any = None, **more: Any) -> Outcome:
         """Return the outcome of the exchange, with what the body says of itself."""
-        headers = {} if self.response is None else self.response.headers
         model, provider, usage, generation = _reply.facts(body)
         return Outcome(
             status=self.status,
-            headers=headers,
+            headers=self.headers,
             body=body,
             model=self.model,
             url=self.url,
@@ -95,7 +99,7 @@ class Exchange:
             served_model=model,
             provider=provider,
             usage=usage,
-            generation_id=headers.get("X-Generation-Id") or generation,
+            generation_id=self.headers.get("X-Generation-Id") or generation,
             bytes=self.bytes,
             resent=self.resent,
             **more,

@@ -65,7 +65,7 @@ class Wire:
     def _post(self, exchange: Exchange, request: Request) -> Cut | None:
         while True:
             try:
-                exchange.response = self.transport.send(request, exchange.watch)
+                exchange.begin(self.transport.send(request, exchange.watch))
             except WIRE_ERRORS as error:
                 if not exchange.resent and is_stale(error, exchange.watch):
                     exchange.resent = True

@@ -1,0 +1,141 @@
+"""Every row of the table from signal to verdict, over HTTP, in both modes where both make sense."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from rows import BOTH, ROWS, Row
+
+from orfallback import CallRejected, Chain, FallbackError, Scope, Timeouts
+from orfallback.testing import FakeClock, Recorder, Simulator, answer
+
+KEY = "sk-or-v1-CANARYKEY00000000"
+PROMPT = "CANARYPROMPT why is the sky blue?"
+SECRETS = ("CANARYKEY", "CANARYPROMPT")
+MODELS = ("first/model:free", "twin/model:free", "last/model")
+CASES = [pytest.param(row, mode, id=f"{row.id} [{mode}]") for row in ROWS for mode in row.modes]
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """A plugin that remembers what it is told."""
+    return Recorder()
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Everything that anybody logs, at DEBUG."""
+    with caplog.at_level(logging.DEBUG):
+        yield caplog
+
+
+def chain_for(sim: Simulator, row: Row, clock: FakeClock, recorder: Recorder) -> Chain:
+    """A chain of two free models and one that is not, on a clock that waits for nobody."""
+    timeouts = Timeouts(**dict(row.timeouts))
+    return Chain(MODELS, api_key=KEY, base_url=sim.base_url, clock=clock, plugins=[recorder], timeouts=timeouts)
+
+
+def ask(chain: Chain, mode: str) -> Any:
+    """Ask in one mode; the prompt is in no variable of this frame."""
+    return chain.complete(PROMPT) if mode == "complete" else chain.stream(PROMPT).read()
+
+
+def expected_order(row: Row) -> list[str]:
+    """Whom a chain asks when the first model does what the row says, and all others answer."""
+    first, twin, last = MODELS
+    if row.again and row.scope is Scope.ENDPOINT:
+        return [first, first]
+    return {
+        Scope.MODEL: [first, twin],
+        Scope.FREE_TIER: [first, last],
+        Scope.ENDPOINT: [first],
+        Scope.CALL: [first],
+    }[row.scope]
+
+
+@pytest.mark.parametrize(("row", "mode"), CASES)
+def test_fault_row(
+    row: Row, mode: str, sim: Simulator, clock: FakeClock, recorder: Recorder, logged: pytest.LogCaptureFixture
+) -> None:
+    """The fault is judged as the table says, the right models are asked, and neither a socket nor a secret is left."""
+    sim.script(MODELS[0], row.behaviour, answer("Hi from first")) if row.again else sim.script(MODELS[0], row.behaviour)
+    sim.default(answer("Hi"))
+    order = expected_order(row)
+    error: FallbackError | None = None
+    with chain_for(sim, row, clock, recorder) as chain:
+        if len(order) == 1:
+            with pytest.raises(CallRejected) as caught:
+                ask(chain, mode)
+            error = caught.value
+            attempts = error.attempts
+        else:
+            completion = ask(chain, mode)
+            attempts = completion.attempts
+            assert completion.text == ("Hi from first" if row.again and row.scope is Scope.ENDPOINT else "Hi")
+            assert attempts[-1].ok
+            assert completion.requested_model == order[-1]
+    first = attempts[0]
+    assert first.verdict is not None
+    assert (first.verdict.reason, first.verdict.scope, first.verdict.again) == (row.reason, row.scope, row.again)
+    assert first.verdict.retry_after == row.hint
+    assert first.status == row.status
+    assert [attempt.model for attempt in attempts] == order
+    assert sim.models_asked == order
+    assert sim.wait_idle()
+    # A wait follows a transient failure, and nothing else; a hint is waited only by what it was given for.
+    wait = (7.0 if row.again and row.scope is Scope.ENDPOINT else 2.0) if row.reason.transient else 0.0
+    assert clock.sleeps == ([wait] if wait else [])
+    assert recorder.hooks.count("attempt_started") == recorder.hooks.count("attempt_finished") == len(order)
+    assert recorder.hooks[0] == "call_started"
+    assert recorder.hooks[-1] == "call_finished"
+    assert_no_secret(error, recorder, logged)
+
+
+def assert_no_secret(error: FallbackError | None, recorder: Recorder, logged: pytest.LogCaptureFixture) -> None:
+    """Neither key nor prompt stands in an error, a traceback with variables, a pickle, a log record or a hook."""
+    places: dict[str, str] = {"hooks": repr(recorder.seen)}
+    for seen in recorder.seen:
+        if "attempt" in seen.facts:
+            places[f"pickle of {seen.hook}"] = repr(pickle.dumps(seen.facts["attempt"]))
+    for record in logged.records:
+        places[f"log {record.name} {record.levelname}"] = f"{record.getMessage()} {vars(record)!r}"
+    if error is not None:
+        rendered = traceback.TracebackException.from_exception(error, capture_locals=True)
+        places["traceback"] = "".join(rendered.format())
+        places["error"] = f"{error} {error!r} {vars(error)!r} {error.args!r}"
+        places["pickle"] = repr(pickle.dumps(error))
+        assert error.__cause__ is None
+        assert error.__context__ is None
+    found = [(place, secret) for place, text in places.items() for secret in SECRETS if secret in text]
+    assert found == []
+
+
+def test_the_scan_finds_a_secret(recorder: Recorder, logged: pytest.LogCaptureFixture) -> None:
+    """The scan for secrets fails where one is: it is no test that cannot fail."""
+    logging.getLogger("anything").debug("sent %s", PROMPT)
+    with pytest.raises(AssertionError, match="CANARYPROMPT"):
+        assert_no_secret(None, recorder, logged)
+
+
+@pytest.mark.parametrize("mode", BOTH)
+def test_every_error_pickles(mode: str, sim: Simulator, clock: FakeClock) -> None:
+    """An error that crosses a process boundary keeps its attempts, its response and its type, and holds no key."""
+    sim.default(ROWS[0].behaviour)
+    with (
+        Chain(MODELS, api_key=KEY, base_url=sim.base_url, clock=clock) as chain,
+        pytest.raises(FallbackError) as caught,
+    ):
+        ask(chain, mode)
+    error = caught.value
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert (copy.attempts, copy.reason, copy.retry_after) == (error.attempts, error.reason, error.retry_after)
+    assert (copy.response.status_code, copy.response.json()) == (502, error.response.json())
+    assert copy.response.request is None
+    assert len(copy.attempts) == 3
