@@ -1,0 +1,117 @@
+"""Connections: kept where they can be, closed where they have to be, sent again only where that is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from orfallback import Chain, ChainExhausted, Reason
+from orfallback.testing import End, FakeClock, Simulator, answer, cut, raw, status
+
+KEY = "sk-test-0000000000000000"
+OK = b'HTTP/1.1 200 OK\r\nContent-Length: 67\r\n\r\n{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}  '
+
+
+@pytest.fixture
+def chain(sim: Simulator, clock: FakeClock) -> Iterator[Chain]:
+    """A chain of two models."""
+    with Chain(["a/a", "b/b"], api_key=KEY, base_url=sim.base_url, clock=clock) as chain:
+        yield chain
+
+
+def test_twenty_fallbacks_use_one_connection(sim: Simulator, chain: Chain) -> None:
+    """20 times a 502 and then an answer use one connection: a refused body is read before it is given up."""
+    sim.script("a/a", status(502))
+    for _ in range(20):
+        chain.complete("hi")
+    assert len(sim.requests) == 40
+    assert sim.connections == 1
+
+
+@pytest.mark.parametrize("framing", ["chunked", "gzip", "length", "byte"])
+def test_twenty_streams_use_one_connection(framing: Any, sim: Simulator, chain: Chain) -> None:
+    """20 streams that are read to their end use one connection: what follows [DONE] is drained."""
+    sim.script("a/a", answer("Hi there", framing=framing))
+    for _ in range(20):
+        assert chain.stream("hi").read().text == "Hi there"
+    assert sim.connections == 1
+
+
+def test_close_closes_at_once(sim: Simulator, chain: Chain) -> None:
+    """``close()`` closes kept connections though somebody still holds a response; the chain can be used again."""
+    stream = chain.stream("hi")
+    held = stream._chunks
+    stream.read()
+    assert sim.open_connections == 1
+    chain.close()
+    assert sim.wait_idle()
+    assert held is not None
+    assert chain.complete("hi").text
+    assert sim.connections == 2
+
+
+def test_a_stale_connection_is_sent_to_again(sim: Simulator, chain: Chain) -> None:
+    """A kept connection that dies before any byte of the reply is replaced, once, before anyone hears of it."""
+    sim.script("a/a", answer("Hi"), cut("start"), answer("Hi"))
+    assert [attempt.resent for attempt in chain.complete("hi").attempts] == [False]
+    completion = chain.complete("hi")
+    assert completion.text == "Hi"
+    assert [(attempt.model, attempt.ok, attempt.resent) for attempt in completion.attempts] == [("a/a", True, True)]
+    assert sim.models_asked == ["a/a"] * 3
+
+
+def test_stale_twice_is_a_failure(sim: Simulator, chain: Chain) -> None:
+    """A connection that dies again is a failure of the model: it is sent to again once only."""
+    sim.script("a/a", answer("Hi"), cut("start"))
+    chain.complete("hi")
+    completion = chain.complete("hi")
+    assert [(attempt.reason, attempt.resent) for attempt in completion.attempts] == [
+        (Reason.CONNECTION, True),
+        (None, False),
+    ]
+    assert sim.models_asked == ["a/a", "a/a", "a/a", "b/b"]
+
+
+def test_a_fresh_connection_is_not_sent_to_again(sim: Simulator, chain: Chain) -> None:
+    """A new connection that dies before any byte may have been billed: the next model is asked, not the same."""
+    sim.script("a/a", cut("start"))
+    assert chain.complete("hi").attempts[0].resent is False
+    assert sim.models_asked == ["a/a", "b/b"]
+
+
+def test_a_reply_that_began_is_not_sent_again(sim: Simulator, chain: Chain) -> None:
+    """Once a byte of the reply came, a kept connection that dies is a failure like any other."""
+    sim.script("a/a", answer("Hi"), raw(b"HTTP/1.1 2", end=End.CLOSE))
+    chain.complete("hi")
+    assert chain.complete("hi").requested_model == "b/b"
+    assert sim.models_asked == ["a/a", "a/a", "b/b"]
+
+
+@pytest.mark.parametrize("hint", [100, 102, 103])
+def test_interim_replies_are_read_over(hint: int, sim: Simulator, chain: Chain) -> None:
+    """100, 102 and 103 are no replies: what follows them is."""
+    interim = b"HTTP/1.1 %d Wait\r\nLink: </x>\r\n\r\n" % hint
+    sim.script("a/a", raw(interim * 3 + OK))
+    assert chain.complete("hi").text == "Hi"
+    assert sim.models_asked == ["a/a"]
+
+
+def test_cookies_are_not_kept(sim: Simulator, chain: Chain) -> None:
+    """A cookie that the upstream sets is not sent to it the next time."""
+    sim.script("a/a", answer("Hi", headers={"Set-Cookie": "who=me; Path=/"}))
+    chain.complete("hi")
+    chain.complete("hi")
+    assert "cookie" not in sim.requests[1].headers
+
+
+def test_a_recovered_server_is_found_again(sim: Simulator, chain: Chain) -> None:
+    """A server that went away and came back answers the next call, without a fault left over."""
+    chain.complete("hi")
+    sim.close()
+    with pytest.raises(ChainExhausted) as caught:
+        chain.complete("hi")
+    assert {attempt.reason for attempt in caught.value.attempts} == {Reason.CONNECTION}
+    sim.start()
+    assert chain.complete("hi").text

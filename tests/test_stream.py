@@ -1,0 +1,342 @@
+"""Streams: what is handed out, when, and how each of them ends."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from requests.exceptions import StreamConsumedError
+from rows import choice, delta
+
+from orfallback import Chain, ChainExhausted, DeadlineExceeded, Reason, Stream, StreamInterrupted, Timeouts
+from orfallback.testing import (
+    Behaviour,
+    FakeClock,
+    Gate,
+    Recorder,
+    Simulator,
+    answer,
+    cut,
+    empty_deltas,
+    error_in_200,
+    events,
+    keep_alive,
+    reply,
+    reset,
+    silence,
+    status,
+)
+
+KEY = "sk-test-0000000000000000"
+QUICK = Timeouts(first_token=2, idle=0.3, answer=2)
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """A plugin that remembers what it is told."""
+    return Recorder()
+
+
+@pytest.fixture
+def chain(sim: Simulator, clock: FakeClock, recorder: Recorder) -> Iterator[Chain]:
+    """A chain of two models."""
+    with Chain(
+        ["a/a", "b/b"], api_key=KEY, base_url=sim.base_url, clock=clock, plugins=[recorder], timeouts=QUICK
+    ) as chain:
+        yield chain
+
+
+# -- promptness --
+
+
+@pytest.mark.parametrize("framing", ["chunked", "gzip", "length", "close", "byte"])
+def test_each_event_is_handed_out_when_it_is_sent(framing: Any, sim: Simulator, chain: Chain) -> None:
+    """Event n is seen before the server is let to send event n + 1, whatever the framing."""
+    gate = Gate()
+    pieces = ["one ", "two ", "three ", "fo\u00fcr"]
+    sim.script("a/a", answer("".join(pieces), pieces=pieces, gate=gate, framing=framing))
+    gate.open()
+    seen = []
+    with chain.stream("hi") as stream:
+        for text in stream.iter_text():
+            seen.append(text)
+            gate.open(1 if len(seen) < len(pieces) else 3)
+    assert seen == pieces
+    assert stream.finish_reason == "stop"
+
+
+def test_chunks_before_the_commit_come_first_and_in_order(sim: Simulator, chain: Chain) -> None:
+    """What was held back until the first content is handed out as it was received, in order."""
+    sent = [
+        {"id": "gen-1", "choices": [], "debug": {"x": 1}},
+        delta(role="assistant", content=""),
+        delta(content="Hi"),
+        delta("stop", content=""),
+        {"id": "gen-1", "choices": [], "usage": {"total_tokens": 3}},
+    ]
+    sim.script("a/a", events(*sent, "[DONE]"))
+    with chain.stream("hi") as stream:
+        assert stream.model == "a/a"
+        assert [attempt.model for attempt in stream.attempts] == ["a/a"]
+        assert list(stream) == sent
+    assert stream.usage == {"total_tokens": 3}
+
+
+# -- whole answers --
+
+WHOLE = [
+    pytest.param(answer("Hi"), id="usage and [DONE]"),
+    pytest.param(answer("Hi", done=False), id="finish_reason without [DONE]"),
+    pytest.param(answer("Hi", usage=False, empty_choices_usage=True), id="no usage"),
+    pytest.param(answer("Hi", empty_choices_usage=True), id="usage in a chunk without choices"),
+    pytest.param(answer("Hi", comments=3), id="comments first"),
+    pytest.param(answer("Hi", line_end="\r\n"), id="CRLF"),
+    pytest.param(answer("Hi", line_end="\r"), id="CR"),
+    pytest.param(cut("finish", text="Hi"), id="cut after finish_reason"),
+    pytest.param(cut("finish", text="Hi", clean=True), id="ended after finish_reason"),
+    pytest.param(events(delta(content="Hi"), "[DONE]"), id="[DONE] without finish_reason"),
+    pytest.param(events(delta(content="Hi"), " [DONE] "), id="padded [DONE]"),
+    pytest.param(events(delta(content="Hi"), "[DONE]", delta(content="later"), "[DONE]"), id="data after [DONE]"),
+    pytest.param(events(b"\xef\xbb\xbf", delta(content="Hi"), "[DONE]"), id="byte order mark"),
+    pytest.param(events(b"data:\n\n", delta(content="Hi"), b"data: \n\n", "[DONE]"), id="empty data"),
+    pytest.param(events(b"event: ping\ndata: now\n\n", delta(content="Hi"), "[DONE]"), id="another gateway's ping"),
+    pytest.param(events(delta("stop", content="Hi"), "[DONE]"), id="the stop chunk carries text"),
+    pytest.param(reply(choice("stop", {"content": "Hi"})), id="a server that does not know stream"),
+    pytest.param(events(delta(content="Hi"), delta("stop"), 5.0), id="silence after finish_reason"),
+    pytest.param(events(delta(content="Hi"), delta("stop"), "[DONE]", 5.0), id="silence after [DONE]"),
+]
+
+
+@pytest.mark.parametrize("behaviour", WHOLE)
+def test_a_whole_answer_ends_the_stream(behaviour: Behaviour, sim: Simulator, chain: Chain, recorder: Recorder) -> None:
+    """A finish_reason, or [DONE] after content, makes a stream complete, however the rest of it looks."""
+    sim.script("a/a", behaviour)
+    stream = chain.stream("hi")
+    assert stream.read().text.startswith("Hi")
+    assert stream.text.strip().startswith("Hi")
+    assert sim.models_asked == ["a/a"]
+    assert recorder.hooks[-2:] == ["attempt_finished", "call_finished"]
+    assert recorder.seen[-2].facts["attempt"].ok
+
+
+def test_read_joins_what_a_whole_reply_would_have_been(sim: Simulator, chain: Chain) -> None:
+    """``read()`` gives the same message, finish reason and usage as ``complete()`` does."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    sim.script("a/a", answer("", tool_calls=[call], finish_reason="tool_calls", reasoning="hm"))
+    whole, streamed = chain.complete("hi"), chain.stream("hi").read()
+    assert streamed.tool_calls == whole.tool_calls == [call]
+    assert streamed.finish_reason == whole.finish_reason == "tool_calls"
+    assert streamed.usage == whole.usage
+    assert streamed.model == whole.model == "a/a"
+    assert streamed.text == whole.text == ""
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+def test_a_flagged_answer_is_an_answer(finish: str, sim: Simulator, chain: Chain) -> None:
+    """Text that ends for length or a filter is handed on, with its finish reason (row 28)."""
+    sim.script("a/a", answer("Half a", finish_reason=finish))
+    assert chain.complete("hi").finish_reason == finish
+    assert chain.stream("hi").read().finish_reason == finish
+    assert sim.models_asked == ["a/a", "a/a"]
+
+
+# -- after the commit --
+
+TEXT = "The sky is"
+SHAPES: tuple[Any, ...] = ("top", "bare", "null_choices", "empty_choices", "choice", "finish", "native", "string", "string_code")
+BROKEN = [
+    *(pytest.param(error_in_200(shape=shape, after=TEXT), None, id=f"25 {shape}") for shape in SHAPES),
+    pytest.param(error_in_200(shape="top", after=TEXT, done=True), Reason.BUSY, id="25 an error, then [DONE]"),
+    pytest.param(cut("content", text=TEXT), Reason.TRUNCATED, id="29 cut"),
+    pytest.param(cut("content", text=TEXT, clean=True), Reason.TRUNCATED, id="29 clean end, no finish, no [DONE]"),
+    pytest.param(cut("content", text=TEXT, framing="close"), Reason.TRUNCATED, id="29 closed, no framing to tell"),
+    pytest.param(cut("json", text=TEXT), Reason.TRUNCATED, id="29 cut inside the JSON"),
+    pytest.param(cut("json", text=TEXT, framing="close"), Reason.TRUNCATED, id="29 closed inside the JSON"),
+    pytest.param(cut("character", text=TEXT, framing="gzip"), Reason.TRUNCATED, id="29 cut inside a character"),
+    pytest.param(events(delta(content=TEXT), "{half"), Reason.MALFORMED, id="29b an event that is no JSON"),
+    pytest.param(reset("content", text=TEXT), Reason.CONNECTION, id="24 reset"),
+    pytest.param(silence("end", text=TEXT), Reason.TIMEOUT, id="30 silence"),
+    pytest.param(keep_alive(after=TEXT), Reason.TIMEOUT, id="30 comments for ever"),
+    pytest.param(empty_deltas(after=TEXT), Reason.TIMEOUT, id="30 empty deltas for ever"),
+]
+
+
+@pytest.mark.parametrize(("behaviour", "reason"), BROKEN)
+def test_a_broken_answer_is_interrupted(
+    behaviour: Behaviour, reason: Reason | None, sim: Simulator, chain: Chain, recorder: Recorder
+) -> None:
+    """Once text was handed out, every failure is StreamInterrupted with the exact text; nobody else is asked (31)."""
+    sim.script("a/a", behaviour)
+    seen: list[str] = []
+    stream = chain.stream("hi")
+    with pytest.raises(StreamInterrupted) as caught:
+        seen.extend(stream.iter_text())
+    error = caught.value
+    assert "".join(seen) == error.text == stream.text == TEXT
+    assert reason is None or error.reason is reason
+    assert isinstance(error, requests.ConnectionError)
+    assert [attempt.reason for attempt in error.attempts] == [error.reason]
+    assert pickle.loads(pickle.dumps(error)).text == TEXT
+    assert error.__context__ is None
+    assert sim.models_asked == ["a/a"]
+    chain.close()
+    assert sim.wait_idle()
+    assert recorder.hooks == ["call_started", "attempt_started", "committed", "attempt_finished", "call_finished"]
+    assert recorder.seen[-1].facts["error"] is StreamInterrupted
+    with pytest.raises(StreamConsumedError):
+        stream.read()
+
+
+def test_reasoning_alone_is_no_answer(sim: Simulator, chain: Chain) -> None:
+    """Reasoning commits a stream, and one that ends with nothing else is interrupted as empty."""
+    sim.script("a/a", events(delta(reasoning="hm"), delta("stop"), "[DONE]"))
+    with pytest.raises(StreamInterrupted) as caught:
+        chain.stream("hi").read()
+    assert caught.value.reason is Reason.EMPTY
+    assert caught.value.text == ""
+
+
+def test_the_deadline_holds_in_the_body(sim: Simulator) -> None:
+    """The call's deadline interrupts a stream whose pieces keep coming."""
+    sim.script("a/a", answer(pieces=["x"] * 1000, pace=0.02))
+    timeouts = Timeouts(deadline=0.3)
+    with Chain("a/a", api_key=KEY, base_url=sim.base_url, timeouts=timeouts) as chain:
+        with pytest.raises(StreamInterrupted, match="deadline") as caught:
+            chain.stream("hi").read()
+    assert caught.value.reason is Reason.TIMEOUT
+
+
+def test_the_deadline_before_the_commit(sim: Simulator) -> None:
+    """A deadline that comes before any content is DeadlineExceeded, a requests.Timeout."""
+    sim.default(silence("body"))
+    timeouts = Timeouts(deadline=0.3)
+    with Chain(["a/a", "b/b"], api_key=KEY, base_url=sim.base_url, timeouts=timeouts) as chain:
+        with pytest.raises(DeadlineExceeded) as caught:
+            chain.stream("hi")
+    assert isinstance(caught.value, requests.Timeout)
+    assert sim.models_asked == ["a/a"]
+
+
+def test_failures_before_the_commit_are_raised_by_stream_itself(sim: Simulator, chain: Chain) -> None:
+    """When nobody answers, ``stream()`` raises, so that a web view can still choose its status."""
+    sim.default(status(503))
+    with pytest.raises(ChainExhausted):
+        chain.stream("hi")
+
+
+def test_a_slow_consumer_loses_nothing(sim: Simulator, clock: FakeClock) -> None:
+    """The time that the consumer takes is not counted as waiting for the model."""
+    sim.script("a/a", answer(pieces=list("abc")))
+    timeouts = Timeouts(first_token=2, idle=0.05)
+    with Chain("a/a", api_key=KEY, base_url=sim.base_url, timeouts=timeouts, clock=clock) as chain:
+        stream = chain.stream("hi")
+        seen = []
+        for text in stream.iter_text():
+            seen.append(text)
+            _spend(0.15)
+    assert seen == ["a", "b", "c"]
+
+
+def _spend(seconds: float) -> None:
+    """Take real time: what is shown is that real time spent here does not count."""
+    threading.Event().wait(seconds)
+
+
+# -- leaving --
+
+
+def test_leaving_early_closes_the_connection(sim: Simulator, chain: Chain, recorder: Recorder) -> None:
+    """The end of the with block closes the connection at once, and counts as cancelled."""
+    sim.script("a/a", answer(pieces=["x"] * 1000, pace=0.01))
+    with chain.stream("hi") as stream:
+        assert next(stream.iter_text()) == "x"
+    assert sim.wait_idle()
+    assert [request.model for request in sim.left_early] == ["a/a"]
+    assert recorder.seen[-2].facts["attempt"].reason is Reason.CANCELLED
+    assert recorder.seen[-1].facts["error"] is None
+
+
+def test_dropping_a_stream_closes_the_connection(sim: Simulator, chain: Chain, recorder: Recorder) -> None:
+    """A stream that is dropped unread closes its connection and ends the call, with the collector off."""
+    sim.script("a/a", answer(pieces=["x"] * 1000, pace=0.01))
+    gc.disable()
+    try:
+        stream: Stream | None = chain.stream("hi")
+        assert stream is not None
+        del stream
+        assert sim.wait_idle()
+    finally:
+        gc.enable()
+    assert recorder.hooks[-2:] == ["attempt_finished", "call_finished"]
+    assert recorder.seen[-2].facts["attempt"].reason is Reason.CANCELLED
+
+
+def test_an_exception_in_the_loop_closes_the_connection(sim: Simulator, chain: Chain, recorder: Recorder) -> None:
+    """What the consumer raises inside the with block passes out, and the stream is closed."""
+    sim.script("a/a", answer(pieces=["x"] * 1000, pace=0.01))
+
+    def consume() -> None:
+        with chain.stream("hi") as stream:
+            for _ in stream:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        consume()
+    assert sim.wait_idle()
+    assert recorder.hooks[-1] == "call_finished"
+
+
+def test_a_stream_is_iterated_once(sim: Simulator, chain: Chain) -> None:
+    """Iterating again, or after close(), raises StreamConsumedError instead of giving nothing."""
+    stream = chain.stream("hi")
+    assert list(stream)
+    with pytest.raises(StreamConsumedError):
+        iter(stream)
+    assert [attempt.ok for attempt in stream.attempts] == [True]
+    closed = chain.stream("hi")
+    closed.close()
+    closed.close()
+    with pytest.raises(StreamConsumedError):
+        next(closed)
+
+
+def test_a_partial_loop_can_go_on(sim: Simulator, chain: Chain) -> None:
+    """A loop that was left can be taken up again, and read() still gives the whole text."""
+    sim.script("a/a", answer("one two three"))
+    stream = chain.stream("hi")
+    next(stream)
+    next(stream)
+    assert stream.read().text == "one two three"
+
+
+def test_no_cycle_is_left(sim: Simulator, chain: Chain) -> None:
+    """Neither an answer, nor a stream, nor a fallback leaves work for the collector of garbage."""
+    sim.script("b/b", answer("Hi"))
+
+    def use() -> None:
+        sim.script("a/a", status(502), answer("Hi"), cut("content"), status(502))
+        chain.complete("hi")
+        chain.stream("hi").read()
+        with pytest.raises(StreamInterrupted):
+            chain.stream("hi").read()
+        with chain.stream("hi") as stream:
+            next(stream)
+
+    use()
+    gc.collect()
+    gc.disable()
+    try:
+        use()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        ours = [thing for thing in gc.garbage if type(thing).__module__.startswith("orfallback")]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert ours == []
