@@ -1,0 +1,77 @@
+"""``orfallback demo``: a fallback to look at, with no key and no network."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from orfallback import DEFAULT_MODELS, Attempt, Call, Chain, Target
+from orfallback.cli._console import Narrator
+from orfallback.testing import Simulator, answer, reset, status
+
+_QUESTION = "Why is the sky blue?"
+_ANSWER = (
+    "Sunlight holds every colour. Air scatters the short, blue waves far more than the long, red ones, so blue light "
+    "reaches your eye from every part of the sky."
+)
+_OTHER_ANSWER = "A real model would answer that here; this is the simulator, which knows about the sky alone."
+_NEXT = """\
+What to do next:
+  set OPENROUTER_API_KEY, and in Python:
+
+    from orfallback import Chain
+    print(Chain().complete("Why is the sky blue?").text)"""
+
+
+class _Telling:
+    """A plugin that tells the narrator what the chain does."""
+
+    def __init__(self, narrator: Narrator) -> None:
+        self._narrator = narrator
+
+    def orfallback_attempt_finished(self, attempt: Attempt) -> None:
+        """Tell of an attempt that gave no answer."""
+        if not attempt.ok:
+            self._narrator.attempt(attempt)
+
+    def orfallback_falling_back(self, call: Call, target: Target, wait: float) -> None:
+        """Tell of the wait."""
+        self._narrator.waits(wait, target.model)
+
+    def orfallback_committed(self, attempt: Attempt) -> None:
+        """Tell who answers."""
+        self._narrator.served(attempt)
+
+
+@click.command()
+@click.argument("question", default=_QUESTION)
+@click.option("--delay", type=click.FloatRange(0, 60), default=2.0, show_default=True, help="Seconds between models.")
+def demo(question: str, delay: float) -> None:
+    """Ask QUESTION of four models, the first of them busy, the second broken.
+
+    No key and no network are needed: a simulator on this machine plays OpenRouter.
+    """
+    narrator = Narrator()
+    busy, broken, *_ = DEFAULT_MODELS
+    with Simulator() as simulator:
+        simulator.script(busy, status(502, message=f"{busy} is busy"))
+        simulator.script(broken, reset("body"))
+        simulator.default(answer(_ANSWER if question == _QUESTION else _OTHER_ANSWER, pace=0.03))
+        narrator.say("A simulator on this machine plays OpenRouter. Two of four models will fail.", "dim")
+        narrator.say(f"Question: {question}")
+        started = time.monotonic()
+        with Chain(api_key="sk-demo", base_url=simulator.base_url, delay=delay, plugins=[_Telling(narrator)]) as chain:
+            with chain.stream(question) as stream:
+                for text in stream.iter_text():
+                    sys.stdout.write(text)
+                    sys.stdout.flush()
+                sys.stdout.write("\n")
+                sys.stdout.flush()
+        spent = time.monotonic() - started
+    waited = sum(attempt.waited for attempt in stream.attempts)
+    tries = len(stream.attempts)
+    narrator.say(f"Served by {stream.model} after {tries} attempts and {spent:.1f} s, {waited:.1f} s of it waiting.")
+    narrator.say()
+    narrator.say(_NEXT, "dim")
