@@ -7,11 +7,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orfallback._backoff import ExponentialBackoff as ExponentialBackoff
     from orfallback._chain import Chain as Chain
     from orfallback._classify import default_classifier as default_classifier
     from orfallback._completion import Completion as Completion
     from orfallback._config import DEFAULT_MODELS as DEFAULT_MODELS
-    from orfallback._delay import ExponentialBackoff as ExponentialBackoff
     from orfallback._delay import FixedDelay as FixedDelay
     from orfallback._errors import CallRejected as CallRejected
     from orfallback._errors import ChainExhausted as ChainExhausted
@@ -43,7 +43,7 @@ _HOME = {
     "Completion": "_completion",
     "DEFAULT_MODELS": "_config",
     "DeadlineExceeded": "_errors",
-    "ExponentialBackoff": "_delay",
+    "ExponentialBackoff": "_backoff",
     "FallbackError": "_errors",
     "Fault": "_types",
     "FixedDelay": "_delay",
