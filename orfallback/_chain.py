@@ -68,8 +68,11 @@ class Chain:
         plugins: Iterable[object] = (),
         clock: Clock | None = None,
     ) -> None:
-        secret = _config.secret_for(api_key, base_url)
-        api_key = None
+        try:
+            secret = _config.secret_for(api_key, base_url)
+        finally:
+            # The frame of an error may be rendered with its variables.
+            del api_key
         url = _config.DEFAULT_BASE_URL if base_url is None else _config.check_base_url(base_url)
         if isinstance(models, Iterable) and not isinstance(models, str):
             models = tuple(models)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from orfallback import _reply
 from orfallback._secret import Secret
 from orfallback._types import Target
 
@@ -44,12 +46,13 @@ def secret_for(api_key: str | Secret | None, base_url: str | None) -> Secret | N
 
     :raises ValueError: for a key that no header can carry, without showing it.
     """
-    if isinstance(api_key, Secret):
-        return api_key
-    if api_key is not None:
-        return Secret(api_key)
-    found = os.environ.get(KEY_VARIABLE, "").strip() if base_url is None else ""
-    return Secret(found) if found else None
+    if api_key is None and base_url is None:
+        api_key = os.environ.get(KEY_VARIABLE, "").strip() or None
+    try:
+        return api_key if api_key is None or isinstance(api_key, Secret) else Secret(api_key)
+    finally:
+        # The frame of an error may be rendered with its variables.
+        del api_key
 
 
 def resolve(models: Iterable[str | Target] | str | Target | None, base_url: str, secret: Secret | None) -> Endpoints:
@@ -80,9 +83,14 @@ def resolve(models: Iterable[str | Target] | str | Target | None, base_url: str,
 
 def _resolve_one(target: Target, base_url: str, secret: Secret | None) -> tuple[Target, Secret | None]:
     _check_model(target.model)
-    taken = sorted(set(_RESERVED) & set(target.set))
-    if taken:
-        raise ValueError(f"Target.set holds {', '.join(taken)}, which the chain sets")
+    for field, names in (("set", target.set), ("drop", target.drop)):
+        taken = sorted(set(_RESERVED) & set(names))
+        if taken:
+            raise ValueError(f"Target.{field} names {', '.join(taken)}, which the chain sets")
+    try:
+        _reply.encode(dict(target.set))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"Target.set of {target.model} is no JSON: {error}") from None
     url = check_base_url(target.base_url) if target.base_url else base_url
     if target.api_key is not None:
         secret = Secret(target.api_key)
@@ -125,14 +133,17 @@ def check_base_url(url: object) -> str:
     if not isinstance(url, str):
         raise TypeError(f"base_url is a str, not {type(url).__name__}")
     url = url.strip()
-    shown = url.rpartition("@")[2][:200]
+    # What may be a password, or a key in a query, is not shown.
+    shown = re.split("[?#]", url.rpartition("@")[2])[0][:200]
     if not url.isprintable() or " " in url or "\\" in url:
         raise ValueError(f"base_url holds spaces, backslashes or control characters: {shown!r}")
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError(f"base_url is no URL: {shown!r}") from None
+        raise ValueError("base_url is no URL") from None
+    if port == 0:
+        raise ValueError(f"base_url names port 0: {shown!r}")
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError(f"base_url begins with http:// or https:// and a host: {shown!r}")
     if parts.username is not None or parts.password is not None:
@@ -145,7 +156,7 @@ def check_base_url(url: object) -> str:
 def origin(url: str) -> str:
     """Return scheme, host and port of a URL (RFC 6454)."""
     parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    port = (443 if parts.scheme == "https" else 80) if parts.port is None else parts.port
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
 
 

@@ -214,7 +214,7 @@ class _Run:
         :raises FallbackError: if there is none.
         """
         late = self._late or self._clock.monotonic() >= self.call.deadline
-        if not (self.call.attempts and _failure.rejected(self.call.attempts[-1].verdict)):
+        if not _failure.rejected(self.call.attempts):
             answer: str | Json | None = self._hooks.ask("orfallback_exhausted", call=self.call)
             if answer is not None:
                 if not isinstance(answer, (str, dict)):

@@ -5,15 +5,23 @@ from __future__ import annotations
 import requests
 
 from orfallback._errors import CallRejected, ChainExhausted, DeadlineExceeded, StreamInterrupted
-from orfallback._types import Attempt, Call, Outcome, Reason, Scope, Verdict
+from orfallback._types import Attempt, Call, Outcome, Reason, Scope
 
 #: How long a target rests that gave no hint, in seconds.
 REST = 30.0
 
 
-def rejected(verdict: Verdict | None) -> bool:
-    """Tell whether a verdict, the last of a call, means that asking again would not help."""
-    return verdict is not None and verdict.scope in (Scope.ENDPOINT, Scope.CALL) and not verdict.transient
+def rejected(attempts: tuple[Attempt, ...]) -> bool:
+    """Tell whether asking again would not help: the last verdict is about the call, or about an endpoint and final.
+
+    A final verdict on one endpoint leaves hope where a target at another one failed for a transient reason.
+    """
+    last = attempts[-1] if attempts else None
+    if last is None or last.verdict is None or last.verdict.transient:
+        return False
+    if last.verdict.scope is not Scope.ENDPOINT:
+        return last.verdict.scope is Scope.CALL
+    return not any(a.verdict is not None and a.verdict.transient and a.endpoint != last.endpoint for a in attempts)
 
 
 def give_up(call: Call, outcome: Outcome | None, *, late: bool) -> CallRejected | ChainExhausted | DeadlineExceeded:
@@ -26,9 +34,9 @@ def give_up(call: Call, outcome: Outcome | None, *, late: bool) -> CallRejected 
     last = call.attempts[-1] if call.attempts else None
     kind: type[CallRejected | ChainExhausted | DeadlineExceeded] = DeadlineExceeded if late else ChainExhausted
     title = "the call's deadline came" if late else "no model answered"
-    if last is not None and rejected(last.verdict):
-        kind, title = CallRejected, "the call was rejected"
     soonest = retry_after(call.attempts)
+    if rejected(call.attempts):
+        kind, title, soonest = CallRejected, "the call was rejected", None
     return kind(
         _message(title, call.attempts, soonest),
         attempts=call.attempts,
@@ -82,13 +90,11 @@ def rebuilt(outcome: Outcome) -> requests.Response:
 
 
 def _message(title: str, attempts: tuple[Attempt, ...], soonest: float | None) -> str:
-    tried = "; ".join(describe(attempt) for attempt in attempts) or "no attempt was made"
+    tried = listed(attempts) or "no attempt was made"
     hope = f". Worth another try in {soonest:g} s" if soonest is not None else ""
     return f"{title}: {tried}{hope}"
 
 
-def describe(attempt: Attempt) -> str:
-    """Say in a few words what became of an attempt."""
-    status = f"{attempt.status} " if attempt.status and attempt.status != 200 else ""
-    message = f" ({attempt.message})" if attempt.message else ""
-    return f"{attempt.model}: {status}{attempt.reason or 'answered'}{message}"
+def listed(attempts: tuple[Attempt, ...]) -> str:
+    """Return what became of each attempt, on one line."""
+    return "; ".join(f"{attempt.model}: {attempt.summary}" for attempt in attempts)

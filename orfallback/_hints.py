@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -36,20 +37,20 @@ def until_midnight(outcome: Outcome) -> float:
 def _said(outcome: Outcome, error: UpstreamError) -> Iterator[float | None]:
     headers, metadata = outcome.headers, error.metadata
     copied = metadata.get("headers")
-    copied = copied if isinstance(copied, Mapping) else {}
+    copied = {str(name).lower(): value for name, value in copied.items()} if isinstance(copied, Mapping) else {}
     milliseconds = _number(headers.get("retry-after-ms"))
     yield None if milliseconds is None else milliseconds / 1000
     yield _retry_after(headers.get("Retry-After"), outcome)
     yield _number(error.availability.get("retry_after"))
     yield _number(metadata.get("retry_after_seconds_raw"))
     yield _number(metadata.get("retry_after_seconds"))
-    yield _retry_after(copied.get("Retry-After"), outcome)
+    yield _retry_after(copied.get("retry-after"), outcome)
     yield _reset(headers.get("X-RateLimit-Reset"), outcome)
-    yield _reset(copied.get("X-RateLimit-Reset"), outcome)
+    yield _reset(copied.get("x-ratelimit-reset"), outcome)
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)) or "_" in str(value):
         return None
     try:
         return float(value)
@@ -68,7 +69,7 @@ def _retry_after(value: Any, outcome: Outcome) -> float | None:
 
 def _reset(value: Any, outcome: Outcome) -> float | None:
     number = _number(value)
-    if number is None or number < _INSTANT:
+    if number is None or not math.isfinite(number) or number < _INSTANT:
         return number
     return max(0.0, (number / 1000 if number >= _MILLISECONDS else number) - _now(outcome))
 
@@ -82,6 +83,8 @@ def _date(value: Any) -> float | None:
     if not isinstance(value, str):
         return None
     try:
-        return parsedate_to_datetime(value).timestamp()
+        date = parsedate_to_datetime(value)
+        # RFC 9110 section 5.6.7: a date without a zone is GMT all the same.
+        return (date if date.tzinfo is not None else date.replace(tzinfo=timezone.utc)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

@@ -45,7 +45,7 @@ class LoggingPlugin:
             attempt.model,
             failed,
             "it again" if again else "next fallback",
-            _cause(attempt),
+            attempt.summary,
             target.model,
             f", in {wait:g} s" if wait else "",
             next_model=clean(target.model),
@@ -72,9 +72,9 @@ class LoggingPlugin:
         last = call.attempts[-1]
         if isinstance(error, StreamInterrupted):
             text = "The stream from %s broke: %s"
-            self._log(logging.ERROR, "❌", text, last.model, _cause(last), **_facts(call, last))
+            self._log(logging.ERROR, "❌", text, last.model, last.summary, **_facts(call, last))
         else:
-            tried = "; ".join(_failure.describe(attempt) for attempt in call.attempts)
+            tried = _failure.listed(call.attempts)
             text = "No model answered after %d attempts: %s"
             self._log(logging.ERROR, "❌", text, len(call.attempts), tried, **_facts(call, last))
 
@@ -99,8 +99,3 @@ def _facts(call: Call, attempt: Attempt) -> dict[str, Any]:
         "status": attempt.status,
         "elapsed": attempt.elapsed,
     }
-
-
-def _cause(attempt: Attempt) -> str:
-    status = f"{attempt.status} " if attempt.status and attempt.status != 200 else ""
-    return f"{status}{attempt.message or attempt.reason or ''}".strip()

@@ -50,13 +50,13 @@ class Payload:
         fields: Json = json.loads(b"{" + self._rest)
         for name in target.drop:
             fields.pop(name, None)
-        fields.update(target.set)
+        fields.update(json.loads(_encode(dict(target.set))))
         return fields
 
     def encode(self, fields: Json, target: Target) -> bytes:
         """Return the encoded body of changed fields."""
         kept = {name: value for name, value in fields.items() if name not in _OWN}
-        return self._head(target) + _encode(kept)[1:]
+        return self._head(target) + _encode(kept)[1:] if kept else self._head(target)[:-1] + b"}"
 
     def _head(self, target: Target) -> bytes:
         stream = b'"stream":true,' if self._stream else b""

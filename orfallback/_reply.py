@@ -68,7 +68,20 @@ def part(choice: Json) -> Json:
 
 def has_content(body: Any) -> bool:
     """Tell whether any choice carries what a user asked for: text, tool calls, a refusal, audio or images."""
-    return any(any(map(part(choice).get, _CONTENT)) for choice in choices(body))
+    return any(_speaks(part(choice)) for choice in choices(body))
+
+
+def _speaks(said: Mapping[str, Any]) -> bool:
+    for key in _CONTENT:
+        value = said.get(key)
+        if value and not (key == "content" and isinstance(value, list) and not any(map(_is_part, value))):
+            return True
+    return False
+
+
+def _is_part(value: Any) -> bool:
+    """Tell whether a part of a content list holds something: text that is not empty, or anything but text."""
+    return isinstance(value, dict) and (value.get("type", "text") != "text" or bool(value.get("text")))
 
 
 def has_reasoning(body: Any) -> bool:
@@ -106,10 +119,12 @@ def text_of(said: Mapping[str, Any]) -> str:
 
 def chunk_text(chunk: Json) -> str:
     """Return the text that a chunk adds to choice 0."""
-    for choice in choices(chunk):
-        if choice.get("index", 0) == 0:
-            return text_of(part(choice))
-    return ""
+    return "".join(text_of(part(choice)) for choice in choices(chunk) if _index(choice) == 0)
+
+
+def _index(choice: Json) -> int:
+    index = choice.get("index")
+    return index if isinstance(index, int) else 0
 
 
 def as_chunk(reply: Json) -> Json:
@@ -134,7 +149,8 @@ def error_in(body: Any) -> UpstreamError | None:
     for choice in choices(body):
         if choice.get("error"):
             return _read_error(choice["error"])
-        if choice.get("finish_reason") in _FAILED or choice.get("native_finish_reason") == "error":
+        finish = choice.get("finish_reason")
+        if (isinstance(finish, str) and finish in _FAILED) or choice.get("native_finish_reason") == "error":
             return UpstreamError(message="the reply ended with finish_reason error")
     return None
 
@@ -155,7 +171,7 @@ def _read_error(found: Any) -> UpstreamError:
     while isinstance(found, list) and found:
         found = found[0]
     if not isinstance(found, dict):
-        return UpstreamError(message=found if isinstance(found, str) else json.dumps(found)[:500])
+        return UpstreamError(message=as_text(found))
     metadata = _mapping(found.get("metadata"))
     availability = _mapping(found.get("availability")) or _mapping(metadata.get("availability"))
     code = _code(found.get("code"))
@@ -167,10 +183,21 @@ def _read_error(found: Any) -> UpstreamError:
     return UpstreamError(
         code,
         kind.lower() if isinstance(kind, str) else "",
-        message if isinstance(message, str) else json.dumps(message)[:2000],
+        as_text(message),
         metadata,
         availability,
     )
+
+
+def as_text(value: Any) -> str:
+    """Return what a service put where text belongs: text as it is, anything else as JSON, "" for None."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        # As deep as the decoder bore, it can be too deep for the encoder, a few frames further down.
+        return ""
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -230,11 +257,11 @@ class Joiner:
                 self._top[key] = value
         progress = False
         for choice in choices(chunk):
-            index = choice.get("index")
-            index = index if isinstance(index, int) else 0
+            index = _index(choice)
             joined = self._choices.get(index)
             if joined is None:
                 joined = self._choices[index] = _Choice(index)
+                self.finished = False
             text = joined.add(choice)
             if text and index == 0:
                 self._texts.append(text)
@@ -290,6 +317,8 @@ class _Choice:
                 self._top[key] = value
         text = ""
         for key, value in part(choice).items():
+            if value is None:
+                continue
             if key == "content":
                 text = text_of({key: value})
                 self._strings.setdefault(key, []).append(text)
@@ -297,12 +326,12 @@ class _Choice:
                 self._strings.setdefault(key, []).append(value)
             elif key == "tool_calls" and isinstance(value, list):
                 self._add_tools(value)
-            elif key in ("images", "reasoning_details", "annotations") and isinstance(value, list):
-                self._message.setdefault(key, []).extend(value)
-            elif key == "audio" and isinstance(value, dict):
-                _merge(self._message.setdefault(key, {}), value, ("data", "transcript"))
-            elif value is not None:
-                self._message[key] = value
+            elif isinstance(value, list) and isinstance(self._message.get(key), list):
+                self._message[key] = [*self._message[key], *value]
+            elif key == "audio" and isinstance(value, dict) and isinstance(self._message.get(key), dict):
+                _merge(self._message[key], value, ("data", "transcript"))
+            else:
+                self._message[key] = dict(value) if isinstance(value, dict) else value
         return text
 
     def _add_tools(self, calls: Iterable[Any]) -> None:

@@ -70,9 +70,11 @@ class Roster:
             self._again.clear()
             self._rounds_left = 0
         due = now + (verdict.retry_after or 0.0)
-        self._transient.pop(target, None)
         if verdict.transient:
             self._transient[target] = due
+        else:
+            for other in [other for other in self._transient if _reaches(verdict.scope, target, other)]:
+                del self._transient[other]
         if verdict.again:
             for other in (target, *reached):
                 if other not in self._returned:

@@ -103,6 +103,4 @@ def _masked(message: str, model: str) -> str:
 
 
 def _lower(value: Any) -> str:
-    if value is None:
-        return ""
-    return (value if isinstance(value, str) else str(value))[:_WORDS_LIMIT].lower()
+    return _reply.as_text(value)[:_WORDS_LIMIT].lower()

@@ -48,6 +48,7 @@ class Blocks:
     def __iter__(self) -> Generator[bytes, None, None]:
         rest: list[bytes] = []
         block: list[bytes] = []
+        too_long = False
         for lines in self._lines(rest):
             done: list[bytes] = []
             for line in lines:
@@ -59,13 +60,17 @@ class Blocks:
                     self._size = 0
                 elif line.startswith(b":"):
                     self.comments += 1
+                elif len(block) == MAX_LINES:
+                    too_long = True
+                    break
                 else:
                     block.append(line)
-                    if len(block) > MAX_LINES:
-                        raise EventTooLarge(f"an event has more than {MAX_LINES} lines")
             if done:
                 done.append(b"")
                 yield _valid(b"\n".join(done))
+            if too_long:
+                # Raised after the whole events before it have been handed on.
+                raise EventTooLarge(f"an event has more than {MAX_LINES} lines")
 
     def _lines(self, rest: list[bytes]) -> Iterator[list[bytes]]:
         """Yield the lines that each chunk completes; ``rest`` holds the pieces of the line that is not."""
@@ -83,6 +88,7 @@ class Blocks:
                 chunk = chunk.removeprefix(_BOM)
             if after_cr and chunk:
                 chunk = chunk.removeprefix(b"\n")
+                after_cr = False
             if chunk:
                 after_cr = chunk.endswith(b"\r")
             if b"\r" in chunk:

@@ -8,8 +8,9 @@ import re
 MESSAGE_LIMIT = 500
 
 # C0 and C1 controls, DEL, line and paragraph separators, the marks that reorder text (Unicode TR 36) and lone
-# surrogates, which no terminal or log file can encode.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+# surrogates, which no terminal or log file can encode. Compiled (and kept by ``re``) when
+# first used.
+_UNSAFE = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
 
 
 def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
@@ -19,5 +20,5 @@ def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
     :param limit: the most characters to keep; a longer text ends in an ellipsis.
     """
     # Sliced first: a hostile megabyte is not worth a pass of the expression.
-    text = " ".join(_UNSAFE.sub(" ", text[: 2 * limit]).split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    head = " ".join(re.sub(_UNSAFE, " ", text[: 2 * limit]).split())
+    return head if len(head) <= limit and len(text) <= 2 * limit else head[: limit - 1] + "…"

@@ -1,0 +1,288 @@
+"""What a body or chunk says: content, reasoning, facts, and chunks joined into one reply; its errors: test_errors."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orfallback import _reply
+from orfallback._types import UpstreamError
+
+Json = dict[str, Any]
+PROPERTY = settings(max_examples=200, deadline=None, database=None)
+
+
+def choice(**fields: Any) -> Json:
+    return {"choices": [{"index": 0, **fields}]}
+
+
+@pytest.mark.parametrize(("raw", "value"), [
+    pytest.param(b'{"a": "\xc5\xbe"}', {"a": "ž"}, id="utf-8"),
+    pytest.param(b'\xef\xbb\xbf{"a": 1}', {"a": 1}, id="bom"),
+    pytest.param(b'\n\n \r\n{"a": 1}\n', {"a": 1}, id="keep-alive-newlines"),
+    pytest.param(b'\xef\xbb\xbf\n{"a": 1}', {"a": 1}, id="bom-and-newline"),
+    pytest.param('{"a": "ž"}'.encode("utf-16"), {"a": "ž"}, id="utf-16"),
+    pytest.param('{"a": "ž"}', {"a": "ž"}, id="text"),
+    pytest.param(b'{"a": 1, "a": 2}', {"a": 2}, id="duplicate-keys"),
+    pytest.param(b'"\\ud800"', "\ud800", id="lone-surrogate"),
+    pytest.param(b"null", None, id="null"),
+])  # fmt: skip
+def test_decode(raw: str | bytes, value: object) -> None:
+    """JSON is read in any Unicode encoding, whatever stands before it."""
+    assert _reply.decode(raw) == value
+
+
+def test_decode_nan() -> None:
+    """NaN, which is no JSON, is read as Python reads it; it is never sent."""
+    assert math.isnan(_reply.decode(b"NaN"))
+    with pytest.raises(ValueError, match="Out of range float"):
+        _reply.encode({"a": math.nan})
+
+
+@pytest.mark.parametrize("raw", [
+    pytest.param(b"", id="empty"), pytest.param(b"\n\n", id="newlines-only"), pytest.param(b'{"a":', id="cut"),
+    pytest.param(b"<html>", id="html"), pytest.param(b"{} trailing", id="trailing"),
+    pytest.param(b'"\xff"', id="bad-utf-8"),
+    pytest.param(b'"a\x00b"', id="raw-nul"), pytest.param(b"[" * 100_000, id="deep"),
+    pytest.param(b'{"a":' * 5_000 + b"1" + b"}" * 5_000, id="deep-objects"),
+    pytest.param(b"9" * 5_000, id="5000-digits"),
+])  # fmt: skip
+def test_decode_refuses(raw: bytes) -> None:
+    """What cannot be read is _reply.NotJSON, which does not carry the body."""
+    with pytest.raises(_reply.NotJSON, match=r"^the body is not JSON$") as caught:
+        _reply.decode(raw)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("read", [_reply.error_in, _reply.refusal_in], ids=["error_in", "refusal_in"])
+def test_an_error_nested_just_within_the_limit(read: Any) -> None:
+    """A body that can be decoded can also be read for its error, however deep it is."""
+    for depth in range(900, 1_010):
+        raw = b'{"error":{"code":502,"message":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}}"
+        try:
+            body = _reply.decode(raw)
+        except _reply.NotJSON:
+            continue
+        assert read(body).code == 502
+
+
+TEXT_PART = {"type": "text", "text": "hi"}
+
+
+@pytest.mark.parametrize(("said", "content", "reasoning", "text"), [
+    pytest.param({}, False, False, "", id="empty"),
+    pytest.param({"role": "assistant", "content": ""}, False, False, "", id="role"),
+    pytest.param({"content": None}, False, False, "", id="null"),
+    pytest.param({"content": "hi"}, True, False, "hi", id="text"),
+    pytest.param({"content": " "}, True, False, " ", id="space"),
+    pytest.param({"content": [TEXT_PART, TEXT_PART]}, True, False, "hihi", id="parts"),
+    pytest.param({"content": []}, False, False, "", id="no-parts"),
+    pytest.param({"content": [{"type": "text", "text": ""}]}, False, False, "", id="empty-part"),
+    pytest.param({"content": [None, 5, {"text": 5}, TEXT_PART]}, True, False, "hi", id="odd-parts"),
+    pytest.param({"tool_calls": [{"index": 0}]}, True, False, "", id="tool-calls"),
+    pytest.param({"tool_calls": []}, False, False, "", id="no-tool-calls"),
+    pytest.param({"refusal": "no"}, True, False, "", id="refusal"),
+    pytest.param({"audio": {"data": "x"}}, True, False, "", id="audio"),
+    pytest.param({"images": [{"type": "image_url"}]}, True, False, "", id="images"),
+    pytest.param({"function_call": {"name": "f"}}, True, False, "", id="function-call"),
+    pytest.param({"content": "", "reasoning": "hm"}, False, True, "", id="reasoning"),
+    pytest.param({"reasoning_content": "hm"}, False, True, "", id="reasoning-content"),
+    pytest.param({"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}, False, True, "", id="details-text"),
+    pytest.param({"reasoning_details": [{"summary": "hm"}]}, False, True, "", id="details-summary"),
+    pytest.param({"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}, False, True, "",
+        id="details-data"),
+    pytest.param({"reasoning": "", "reasoning_details": [{"text": ""}, None]}, False, False, "", id="empty-reasoning"),
+    pytest.param({"reasoning_details": {"text": "x"}}, False, False, "", id="details-no-list"),
+    pytest.param({"content": "hi", "reasoning": "hm"}, True, True, "hi", id="both"),
+])  # fmt: skip
+@pytest.mark.parametrize("key", ["message", "delta"])
+def test_content_and_reasoning(key: str, said: Json, content: bool, reasoning: bool, text: str) -> None:
+    """A message and a delta tell alike whether they carry content or reasoning, and what text."""
+    body = choice(**{key: said})
+    assert (_reply.has_content(body), _reply.has_reasoning(body)) == (content, reasoning)
+    assert (_reply.text_of(said), _reply.chunk_text(body)) == (text, text)
+
+
+@pytest.mark.parametrize(
+    "body", [None, 5, {}, {"choices": None}, {"choices": [None]}, choice(), choice(delta=None)], ids=repr
+)
+def test_bodies_without_choices(body: Any) -> None:
+    """A body of any other shape carries nothing, and is no crash."""
+    assert (_reply.has_content(body), _reply.has_reasoning(body), _reply.finish_reason(body)) == (False, False, None)
+
+
+def test_facts() -> None:
+    """Model, provider, usage and id are told where they are of the right type, None elsewhere."""
+    usage = {"total_tokens": 3}
+    assert _reply.facts({"model": "m", "provider": "p", "usage": usage, "id": "gen-1"}) == ("m", "p", usage, "gen-1")
+    assert _reply.facts({"model": 5, "provider": "", "usage": [], "id": None}) == (None, None, None, None)
+    assert _reply.facts(["x"]) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("raw", [b"\n <!DOCTYPE html>", b"<HTML>", b"<?xml ?>", b"<body>"])
+def test_is_page(raw: bytes) -> None:
+    """A page is told by how it begins."""
+    assert (_reply.is_page(raw), _reply.is_page(b"{}" + raw)) == (True, False)
+
+
+KEYS = [
+    "error",
+    "choices",
+    "message",
+    "delta",
+    "content",
+    "finish_reason",
+    "code",
+    "metadata",
+    "index",
+    "audio",
+    "images",
+]
+
+
+@PROPERTY
+@given(body=st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.sampled_from(["error", "429"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(KEYS),
+        inner, max_size=5,
+    ),
+    max_leaves=20,
+))  # fmt: skip
+def test_any_json(body: Any) -> None:
+    """No JSON makes a reader raise, and a chunk of any shape can be joined, twice."""
+    for read in (_reply.error_in, _reply.has_content, _reply.has_reasoning, _reply.finish_reason, _reply.facts):
+        read(body)
+    assert isinstance(_reply.refusal_in(body), UpstreamError)
+    if isinstance(body, dict):
+        joiner = _reply.Joiner()
+        joiner.add(body)
+        joiner.add(body)
+        assert json.dumps(joiner.body())
+        assert joiner.text == "" or _reply.chunk_text(body) != ""
+
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
+TOOLS = [
+    {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}},
+    {"index": 0, "function": {"arguments": '{"a"'}},
+    {"index": 1, "id": "c2", "type": "function", "function": {"name": "g", "arguments": "{"}},
+    {"index": 0, "function": {"arguments": ": 1}"}},
+    {"index": 1},
+    {"index": 1, "id": None, "function": {"name": None, "arguments": "} "}},
+]
+CALLED = [
+    {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}},
+    {"id": "c2", "type": "function", "function": {"name": "g", "arguments": "{} "}},
+]
+
+
+def chunk(delta: Json, finish: str | None = None, index: int = 0, **top: Any) -> Json:
+    choices = [{"index": index, "delta": delta, "finish_reason": finish}]
+    return {"id": "gen-1", "object": "chat.completion.chunk", "model": "m", "choices": choices, **top}
+
+
+def joined(chunks: list[Json]) -> _reply.Joiner:
+    joiner = _reply.Joiner()
+    for one in chunks:
+        joiner.add(one)
+    return joiner
+
+
+@pytest.mark.parametrize(("deltas", "message", "spoke"), [
+    pytest.param([{"role": "assistant", "content": ""}, {"content": "Hi"}, {"content": " ž🐎"}], {"content": "Hi ž🐎"},
+        True, id="text"),
+    pytest.param([{"content": "\ud83d"}, {"content": "x\n"}], {"content": "\ud83dx\n"}, True, id="half-a-pair"),
+    pytest.param([{"content": None, "tool_calls": [tool]} for tool in TOOLS], {"content": None, "tool_calls": CALLED},
+        True, id="tool-calls"),
+    pytest.param([{"content": "Hi", "tool_calls": TOOLS}], {"content": "Hi", "tool_calls": CALLED}, True,
+        id="text-and-tool-calls"),
+    pytest.param([{"reasoning": "h"}, {"reasoning": "m"}, {"content": "Hi"}], {"content": "Hi", "reasoning": "hm"},
+        True, id="reasoning"),
+    pytest.param([{"content": "", "reasoning": "hm"}], {"content": "", "reasoning": "hm"}, False, id="reasoning-alone"),
+    pytest.param([{"refusal": "I "}, {"refusal": "won't"}], {"content": None, "refusal": "I won't"}, True,
+        id="refusal"),
+    pytest.param([{"content": None, "refusal": "no"}], {"content": None, "refusal": "no"}, True,
+        id="refusal-with-null-content"),
+    pytest.param([{"content": [TEXT_PART]}, {"content": [TEXT_PART]}], {"content": "hihi"}, True, id="parts"),
+    pytest.param([{"images": [1]}, {"images": [2]}], {"content": None, "images": [1, 2]}, True, id="images"),
+    pytest.param([{"audio": {"id": "a", "data": "x"}}, {"audio": {"data": "y"}}],
+        {"content": None, "audio": {"id": "a", "data": "xy"}}, True, id="audio"),
+    pytest.param([{"images": {}}, {"images": [1]}, {"content": "Hi"}], {"content": "Hi", "images": [1]}, True,
+        id="images-of-two-types"),
+    pytest.param([{"audio": "x"}, {"audio": {"data": "y"}}, {"content": "Hi"}],
+        {"content": "Hi", "audio": {"data": "y"}}, True, id="audio-of-two-types"),
+])  # fmt: skip
+def test_joined(deltas: list[Json], message: Json, spoke: bool) -> None:
+    """The chunks of a stream join into the reply that the same answer is without streaming."""
+    joiner = joined(
+        [
+            *map(chunk, deltas),
+            chunk({"content": ""} if message["content"] else {}, "stop"),
+            {"choices": [], "usage": USAGE},
+        ]
+    )
+    said = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **message}}
+    assert joiner.body() == {
+        "id": "gen-1",
+        "object": "chat.completion",
+        "model": "m",
+        "usage": USAGE,
+        "choices": [said],
+    }
+    assert (joiner.text, joiner.spoke, joiner.finish_reason) == (message["content"] or "", spoke, "stop")
+    assert (joiner.model, joiner.usage, joiner.finished) == ("m", USAGE, True)
+
+
+def test_two_choices() -> None:
+    """Choices are joined apart, and the reply is finished only when every choice is, in whatever order they come."""
+    joiner = _reply.Joiner()
+    steps = [
+        chunk({"content": "b"}, index=1),
+        chunk({"content": "a"}),
+        chunk({"content": "A"}, "stop"),
+        chunk({"content": "B"}, "length", 1),
+    ]
+    assert [(joiner.add(one), joiner.finished) for one in steps] == [
+        (True, False),
+        (True, False),
+        (True, False),
+        (True, True),
+    ]
+    assert [(c["message"]["content"], c["finish_reason"]) for c in joiner.body()["choices"]] == [
+        ("aA", "stop"),
+        ("bB", "length"),
+    ]
+    assert (joiner.text, joiner.finish_reason) == ("aA", "stop")
+
+
+def test_a_choice_that_begins_late() -> None:
+    """A choice that begins after another has ended is waited for like any other."""
+    joiner = joined([chunk({"content": "a"}, "stop"), chunk({"content": "b"}, index=1)])
+    assert not joiner.finished
+    joiner.add(chunk({}, "stop", index=1))
+    assert joiner.finished
+
+
+@pytest.mark.parametrize("index", [0, None, "0"], ids=repr)
+def test_text_is_the_same_chunk_by_chunk(index: object) -> None:
+    """What a chunk is said to add is what the joined text grows by, whatever the choice's index."""
+    one = {"choices": [{"index": index, "delta": {"content": "a"}}]}
+    assert _reply.chunk_text(one) == joined([one]).text == "a"
+
+
+@PROPERTY
+@given(pieces=st.lists(st.text(max_size=5), max_size=12), usage=st.booleans())
+def test_any_split(pieces: list[str], usage: bool) -> None:
+    """However a text is split into deltas, it joins to itself, and only deltas with text are progress."""
+    joiner = _reply.Joiner()
+    assert [joiner.add(chunk({"content": piece})) for piece in pieces] == [piece != "" for piece in pieces]
+    assert joiner.add(chunk({"content": ""}, "stop", usage=USAGE if usage else None)) is False
+    assert joiner.text == joiner.body()["choices"][0]["message"]["content"] == "".join(pieces)
+    assert (joiner.finished, joiner.usage) == (True, USAGE if usage else None)
