@@ -105,7 +105,7 @@ def main() -> int:
         ratio, peer = call_ratio(server.stdout.readline().strip(), options.rounds, options.times)
         assert server.stdin is not None
         server.stdin.close()
-    print(f"Chain.complete(): {ratio:.2f} x the CPU of `Session.post(json=).json()`, {peer:.0f} µs (target: at most 1.00)")
+    print(f"Chain.complete(): {ratio:.2f} x the CPU of `Session.post(json=).json()`, {peer:.0f} µs (target: at most 1)")
     return 1 if options.check and (over or ratio > CALL_TARGET) else 0
 
 

@@ -144,7 +144,7 @@ def _unsupported(s: Signal) -> bool:
 
 
 def _wrong_request(s: Signal) -> bool:
-    if s.status in (412, 413, 415) or s.is_any("invalid_image", "image_not_found", "image_download_failed"):
+    if s.status in (412, 413, 415) or s.is_any("invalid_image", "image_download_failed"):
         return True
     if s.is_any("payload_too_large", "precondition_failed", "zoderror", "wrong_endpoint"):
         return True
@@ -172,7 +172,6 @@ def _finished(reason: str) -> Callable[[Signal], bool]:
 
 
 R, S = Reason, Scope
-_BAD_IMAGE = "400 about the request itself: 'models' array, no input, a schema's complaint, an image; 412, 413, 415"
 
 #: The table.
 ROWS: tuple[Row, ...] = (
@@ -215,7 +214,7 @@ ROWS: tuple[Row, ...] = (
         _fallback(R.RATE_LIMITED),
     ),
     Row("12", "429 unattributed", _limited, _fallback(R.RATE_LIMITED)),
-    Row("18", _BAD_IMAGE, lambda s: s.is_any("image_not_found"), _abort(R.INVALID_REQUEST)),
+    Row("18a", "404 image_not_found", _is(kinds=("image_not_found",)), _abort(R.INVALID_REQUEST)),
     Row("13", "404 bare or HTML, 405", _wrong_path, _fallback(R.MISCONFIGURED, S.ENDPOINT)),
     Row("14", "404 otherwise, 410, no endpoints", _gone, _fallback(R.NOT_FOUND)),
     Row(
@@ -226,7 +225,12 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("16", "400 context length", _too_long, _fallback(R.CONTEXT_LENGTH)),
     Row("17", "400, 413, 422 of the upstream's own", _unsupported, _fallback(R.UNSUPPORTED)),
-    Row("18", _BAD_IMAGE, _wrong_request, _abort(R.INVALID_REQUEST)),
+    Row(
+        "18",
+        "400 about the request itself: 'models' array, no input, a schema's complaint, an image; 412, 413, 415",
+        _wrong_request,
+        _abort(R.INVALID_REQUEST),
+    ),
     Row("19", "400, 422 unknown", _is(400, 422, kinds=("invalid_request", "invalid_prompt")), _unknown_request),
     Row("21", "520-524, 530, a page or bare line with 5xx", _edge, _fallback(R.SERVER_ERROR)),
     Row("20c", "408, 499, 504, 524, timeout", _is(408, 499, 504, 524, kinds=("timeout",)), _fallback(R.TIMEOUT)),
@@ -246,7 +250,7 @@ ROWS: tuple[Row, ...] = (
     Row("33", "4xx unknown", lambda s: 400 <= s.status < 500, _abort(R.INVALID_REQUEST)),
     Row("33b", "5xx unknown", lambda s: s.status >= 500, _fallback(R.SERVER_ERROR)),
     Row(
-        "22",
+        "22a",
         "certificate refused, a URL that cannot be asked, a proxy that fails",
         _broke(Fault.CERTIFICATE, Fault.BAD_URL, Fault.PROXY),
         _fallback(R.MISCONFIGURED, S.ENDPOINT),

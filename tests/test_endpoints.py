@@ -111,12 +111,12 @@ def bad_label() -> Iterator[str]:
 
 Place = Callable[[], AbstractContextManager[str]]
 PLACES = [
-    pytest.param(plain_port, Reason.MISCONFIGURED, Scope.ENDPOINT, "TLS failed", id="22 TLS to a plain port"),
+    pytest.param(plain_port, Reason.MISCONFIGURED, Scope.ENDPOINT, "TLS failed", id="22a TLS to a plain port"),
     pytest.param(
-        unknown_certificate, Reason.MISCONFIGURED, Scope.ENDPOINT, "certificate refused", id="22 certificate refused"
+        unknown_certificate, Reason.MISCONFIGURED, Scope.ENDPOINT, "certificate refused", id="22a certificate refused"
     ),
     pytest.param(
-        bad_label, Reason.MISCONFIGURED, Scope.ENDPOINT, "cannot be asked", id="22 a URL that cannot be asked"
+        bad_label, Reason.MISCONFIGURED, Scope.ENDPOINT, "cannot be asked", id="22a a URL that cannot be asked"
     ),
     pytest.param(no_name, Reason.CONNECTION, Scope.MODEL, "no address", id="23 no such host"),
     pytest.param(refusing, Reason.CONNECTION, Scope.MODEL, "connection refused", id="23 refused"),

@@ -148,7 +148,17 @@ def test_a_flagged_answer_is_an_answer(finish: str, sim: Simulator, chain: Chain
 # -- after the commit --
 
 TEXT = "The sky is"
-SHAPES: tuple[Any, ...] = ("top", "bare", "null_choices", "empty_choices", "choice", "finish", "native", "string", "string_code")
+SHAPES: tuple[Any, ...] = (
+    "top",
+    "bare",
+    "null_choices",
+    "empty_choices",
+    "choice",
+    "finish",
+    "native",
+    "string",
+    "string_code",
+)
 BROKEN = [
     *(pytest.param(error_in_200(shape=shape, after=TEXT), None, id=f"25 {shape}") for shape in SHAPES),
     pytest.param(error_in_200(shape="top", after=TEXT, done=True), Reason.BUSY, id="25 an error, then [DONE]"),
