@@ -43,8 +43,8 @@ class Answered:
 
     def judge(self, outcome: Outcome) -> Verdict:
         """Return the verdict on a stream that broke. Its reason counts: accepting it cannot make it whole."""
-        verdict = classify(self._hooks, self.call, outcome)
-        return Verdict.fallback(Reason.TRUNCATED) if verdict is None else verdict
+        verdict = _asked(self._hooks, self.call, outcome)
+        return Verdict.fallback(Reason.TRUNCATED) if verdict is None or verdict.scope is Scope.NONE else verdict
 
     def finish(self, **facts: Any) -> Call:
         """Close the record of the attempt, and tell the observers.
@@ -52,10 +52,16 @@ class Answered:
         :param facts: fields of the attempt that are known only now.
         :returns: the call with all its attempts.
         """
-        if self.attempt is not None:
+        attempt = self.attempt
+        if attempt is not None:
             if facts:
-                facts["elapsed"] = self._clock.monotonic() - self._started
-            self.call = record(self._hooks, self.call, replace(self.attempt, **facts) if facts else self.attempt)
+                attempt = replace(attempt, elapsed=self._clock.monotonic() - self._started, **facts)
+            self.call = replace(self.call, attempts=(*self.call.attempts, attempt))
+            try:
+                self._hooks.notify("orfallback_attempt_finished", call=self.call, attempt=attempt)
+            except BaseException as error:
+                self.end(error)
+                raise
         return self.call
 
     def end(self, error: BaseException | None) -> None:
@@ -76,8 +82,8 @@ def run(call: Call, targets: Sequence[Target], hooks: Hooks, send: Send, clock: 
     :raises FallbackError: when no target is left, or the deadline has come.
     """
     this = _Run(call, Roster(targets, rounds), hooks, send, clock)
-    hooks.notify("orfallback_call_started", call=call)
     try:
+        hooks.notify("orfallback_call_started", call=call)
         while True:
             target = this.select()
             if target is None or not this.wait(target):
@@ -96,16 +102,19 @@ def classify(hooks: Hooks, call: Call, outcome: Outcome) -> Verdict | None:
     :raises TypeError: if a plugin answers something else than a verdict.
     :raises ValueError: if a plugin accepts what holds no answer.
     """
-    verdict = hooks.ask("orfallback_classify", call=call, outcome=outcome)
-    if verdict is None:
-        return None
-    if not isinstance(verdict, Verdict):
-        raise TypeError(f"orfallback_classify answers a Verdict or None, not {type(verdict).__name__}")
-    if verdict.scope is not Scope.NONE:
+    verdict = _asked(hooks, call, outcome)
+    if verdict is not None and verdict.scope is not Scope.NONE:
         return verdict
     if outcome.value is None:
         raise ValueError("orfallback_classify accepted an outcome that holds no answer")
     return None
+
+
+def _asked(hooks: Hooks, call: Call, outcome: Outcome) -> Verdict | None:
+    verdict = hooks.ask("orfallback_classify", call=call, outcome=outcome)
+    if verdict is None or isinstance(verdict, Verdict):
+        return verdict
+    raise TypeError(f"orfallback_classify answers a Verdict or None, not {type(verdict).__name__}")
 
 
 class _Run:
@@ -126,7 +135,7 @@ class _Run:
     def select(self) -> Target | None:
         """Take the next target off the roster; None when nothing is left."""
         roster = self._roster
-        while roster.refill(self._clock.monotonic()):
+        while roster.refill(self._clock.monotonic(), self.call.deadline):
             while roster.ready:
                 target = self._selected(roster.ready)
                 rest = self._rest(target, last_resort=False)
@@ -183,9 +192,9 @@ class _Run:
         """Ask a target; None if it did not answer."""
         number = len(self.call.attempts) + 1
         started = self._clock.monotonic()
-        self._hooks.notify("orfallback_attempt_started", call=self.call, target=target, number=number)
         outcome = Outcome(url=target.base_url)
         try:
+            self._hooks.notify("orfallback_attempt_started", call=self.call, target=target, number=number)
             outcome = self._send(self.call, target)
             verdict = classify(self._hooks, self.call, outcome)
             attempt = outcome.attempt(number, target, verdict, self._waited, self._clock.monotonic() - started)
@@ -193,18 +202,23 @@ class _Run:
                 if self.call.stream:
                     self._hooks.notify("orfallback_committed", call=self.call, attempt=attempt)
                 return Answered(self._hooks, self._clock, self.call, attempt, outcome.value, started)
-        except BaseException:
             _release(outcome)
+        except BaseException:
             elapsed = self._clock.monotonic() - started
-            cancelled = outcome.attempt(number, target, Verdict.abort(Reason.CANCELLED), self._waited, elapsed)
-            self.call = record(self._hooks, self.call, cancelled)
+            try:
+                _release(outcome)
+            finally:
+                self._record(outcome.attempt(number, target, Verdict.abort(Reason.CANCELLED), self._waited, elapsed))
             raise
-        _release(outcome)
-        self.call = record(self._hooks, self.call, attempt)
+        self._record(attempt)
         self._roster.rule_out(target, verdict, self._clock.monotonic())
         if outcome.status is not None:
             self._last = outcome
         return None
+
+    def _record(self, attempt: Attempt) -> None:
+        self.call = replace(self.call, attempts=(*self.call.attempts, attempt))
+        self._hooks.notify("orfallback_attempt_finished", call=self.call, attempt=attempt)
 
     # -- the end --
 
@@ -213,7 +227,7 @@ class _Run:
 
         :raises FallbackError: if there is none.
         """
-        late = self._late or self._clock.monotonic() >= self.call.deadline
+        late = self._late or self._roster.cut_short or self._clock.monotonic() >= self.call.deadline
         if not _failure.rejected(self.call.attempts):
             answer: str | Json | None = self._hooks.ask("orfallback_exhausted", call=self.call)
             if answer is not None:
@@ -221,16 +235,6 @@ class _Run:
                     raise TypeError(f"orfallback_exhausted answers a str, a dict or None, not {type(answer).__name__}")
                 return Answered(self._hooks, self._clock, self.call, None, answer)
         raise _failure.give_up(self.call, self._last, late=late)
-
-
-def record(hooks: Hooks, call: Call, attempt: Attempt) -> Call:
-    """Tell the observers of a finished attempt.
-
-    :returns: the call with it.
-    """
-    call = replace(call, attempts=(*call.attempts, attempt))
-    hooks.notify("orfallback_attempt_finished", call=call, attempt=attempt)
-    return call
 
 
 def _seconds(hook: str, value: object) -> float:

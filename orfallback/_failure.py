@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import requests
 
 from orfallback._errors import CallRejected, ChainExhausted, DeadlineExceeded, StreamInterrupted
@@ -68,14 +70,11 @@ def interrupted(call: Call, outcome: Outcome, text: str) -> StreamInterrupted:
 def retry_after(attempts: tuple[Attempt, ...]) -> float | None:
     """Return seconds until the soonest useful retry; None if no attempt failed for a transient reason.
 
-    A target that gave no hint is taken to be worth asking after 30 s.
+    A target that gave no hint, or one that is no time, is taken to be worth asking after 30 s.
     """
-    hints = [
-        REST if attempt.verdict.retry_after is None else attempt.verdict.retry_after
-        for attempt in attempts
-        if attempt.verdict is not None and attempt.verdict.transient
-    ]
-    return min(hints, default=None)
+    verdicts = [attempt.verdict for attempt in attempts if attempt.verdict is not None]
+    hints = [REST if verdict.retry_after is None else verdict.retry_after for verdict in verdicts if verdict.transient]
+    return min((hint if 0 <= hint < math.inf else REST for hint in hints), default=None)
 
 
 def rebuilt(outcome: Outcome) -> requests.Response:

@@ -37,7 +37,7 @@ class LoggingPlugin:
         failed = (
             "is busy" if attempt.verdict is not None and attempt.verdict.transient else f"failed ({attempt.reason})"
         )
-        again = target.model == attempt.model
+        again = target.model == attempt.model and attempt.endpoint.startswith(target.base_url)
         self._log(
             logging.WARNING,
             "⏳",

@@ -88,12 +88,14 @@ class PluginManager(_Manager):
         """
         if inspect.isclass(plugin):
             raise TypeError(f"register an instance of {plugin.__name__}, not the class")
-        registered = super().register(plugin, name or self._name_for(plugin))
         self._hooks = None
         try:
+            registered = super().register(plugin, name or self._name_for(plugin))
             self._check(plugin)
         except pluggy.PluginValidationError:
-            self.unregister(plugin)
+            # Older pluggy registers before it looks at the arguments.
+            if self.is_registered(plugin):
+                self.unregister(plugin)
             raise
         return registered
 
@@ -119,7 +121,7 @@ class PluginManager(_Manager):
                 continue
             try:
                 plugin = found[name].load()
-            except ImportError as error:
+            except (ImportError, AttributeError) as error:
                 dist = found[name].dist
                 raise LookupError(f"plugin {name} of {dist.name if dist else '?'} cannot be imported") from error
             self.register(plugin() if inspect.isclass(plugin) else plugin, name)
@@ -190,15 +192,23 @@ class Hooks:
         :param name: a watching hook.
         :param facts: its arguments.
         """
+        interruption: BaseException | None = None
         for implementation in self._watching[name]:
             started = time.perf_counter() if self.tracing else 0.0
             try:
                 implementation.function(*[facts[argument] for argument in implementation.wanted])
-            except Exception:
-                # Plugin code alone runs here, and none of it may break a chat.
-                _logger.exception("plugin %s failed in %s; the call goes on without it", implementation.plugin, name)
+            except Exception:  # noqa: BLE001 - plugin code alone runs here, and none of it may break a chat
+                _complain(implementation.plugin, name)
+            except BaseException as error:  # noqa: BLE001 - raised below, when the others have been told
+                # Not the plugin's own: Ctrl-C or the like struck in it.
+                interruption = error
             if self.tracing:
                 _print_trace(name, (implementation,), None, started)
+        if interruption is not None:
+            try:
+                raise interruption
+            finally:
+                del interruption
 
     def ask(self, name: str, /, **facts: Any) -> Any:
         """Ask the plugins in turn until one answers something other than None.
@@ -224,7 +234,19 @@ class Hooks:
         self._frozen.hook.orfallback_prepare(**facts)
 
 
+def _complain(plugin: str, hook: str) -> None:
+    try:
+        _logger.exception("plugin %s failed in %s; the call goes on without it", plugin, hook)
+    except Exception:  # noqa: BLE001 - a handler of the application's log failed: maybe what the plugin failed on
+        return
+
+
 def _print_trace(name: str, implementations: tuple[_Implementation, ...], answer: Any, started: float) -> None:
     spent = (time.perf_counter() - started) * 1e6
     plugins = ", ".join(implementation.plugin for implementation in implementations)
-    sys.stderr.write(f"orfallback: {name} [{plugins}] -> {type(answer).__name__}, {spent:.0f} µs\n")
+    line = f"orfallback: {name} [{plugins}] -> {type(answer).__name__}, {spent:.0f} µs\n"
+    try:
+        sys.stderr.write(line)
+    except (AttributeError, OSError, ValueError):
+        # There is no stderr, or it is closed or full: a trace is not worth a call.
+        return

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from orfallback._delay import LONGEST_WAIT
 from orfallback._types import Scope, Target, Verdict
 
+# An instant plus a minute, less the instant, is not always a minute (s).
+_ROUNDING = 1e-6
+
 
 class Roster:
     """The targets of one call: those left to ask, those that rest, those that may come back.
@@ -29,6 +32,8 @@ class Roster:
         self._transient: dict[Target, float] = {}
         self._rounds_left = rounds - 1
         self._not_before = -math.inf
+        #: Whether the deadline alone keeps a target from being asked again.
+        self.cut_short = False
 
     @property
     def ready(self) -> tuple[Target, ...]:
@@ -83,14 +88,16 @@ class Roster:
             for other in [other for other in self._again if _reaches(verdict.scope, target, other)]:
                 del self._again[other]
 
-    def refill(self, now: float) -> bool:
+    def refill(self, now: float, deadline: float = math.inf) -> bool:
         """Bring back what may be asked again, when nothing else is left.
 
+        :param now: the instant.
+        :param deadline: the instant by which the call ends; what is due later is not waited for.
         :returns: whether there is anything to ask.
         """
         if self._ready or self._resting:
             return True
-        soon = {target: due for target, due in self._again.items() if due - now <= LONGEST_WAIT}
+        soon = self._due(self._again, now, deadline)
         if soon:
             self._not_before = min(soon.values())
             self._bring_back([target for target, due in soon.items() if due == self._not_before])
@@ -100,13 +107,20 @@ class Roster:
             return True
         if self._rounds_left > 0:
             self._rounds_left -= 1
-            soon = {target: due for target, due in self._transient.items() if due - now <= LONGEST_WAIT}
+            soon = self._due(self._transient, now, deadline)
             self._transient.clear()
             if soon:
                 self._not_before = min(soon.values())
                 self._bring_back(list(soon))
                 return True
         return False
+
+    def _due(self, instants: dict[Target, float], now: float, deadline: float) -> dict[Target, float]:
+        """Return those of some targets that may be waited for."""
+        soon = {target: due for target, due in instants.items() if due <= now + LONGEST_WAIT + _ROUNDING}
+        in_time = {target: due for target, due in soon.items() if due < deadline}
+        self.cut_short = bool(soon) and not in_time
+        return in_time
 
     def _bring_back(self, targets: list[Target]) -> None:
         self._ready = sorted(targets, key=self._order.__getitem__)

@@ -146,7 +146,11 @@ class Stream:
         self._answered.end(error)
 
     def _interrupted(self, broken: Outcome) -> StreamInterrupted:
-        verdict = self._answered.judge(broken)
+        try:
+            verdict = self._answered.judge(broken)
+        except BaseException as raised:
+            self._cancel(raised)
+            raise
         self._finish(_CLOSED, verdict=verdict, message=broken.message, status=broken.effective_status)
         error = _failure.interrupted(self._answered.call, broken, self.text)
         self._answered.end(error)

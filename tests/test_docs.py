@@ -19,7 +19,7 @@ HEAD = """\
 
 The first row that matches decides. A **transient** reason is waited after, before the next target, and only it. The
 scope says who is ruled out for the rest of the call: this target (MODEL), every `:free` model of its endpoint
-(FREE_TIER), every target with the same origin and key (ENDPOINT), or all (CALL). *Again* means that, when nobody else is
+(FREE_TIER), every target with the same origin and key (ENDPOINT), or all (CALL). *Again* means that, when nobody is
 left, what was ruled out is asked once more, after the server's hint.
 
 After the first content of a stream every row becomes `StreamInterrupted` with the same reason (row 31). An answer that
