@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from orfallback._stream import Stream as Stream
     from orfallback._types import Attempt as Attempt
     from orfallback._types import Call as Call
-    from orfallback._types import Fault as Fault
     from orfallback._types import Outcome as Outcome
-    from orfallback._types import Reason as Reason
-    from orfallback._types import Scope as Scope
     from orfallback._types import Target as Target
     from orfallback._types import Timeouts as Timeouts
     from orfallback._types import UpstreamError as UpstreamError
-    from orfallback._types import Verdict as Verdict
+    from orfallback._verdict import Fault as Fault
+    from orfallback._verdict import Reason as Reason
+    from orfallback._verdict import Scope as Scope
+    from orfallback._verdict import Verdict as Verdict
     from orfallback.hookspecs import hookimpl as hookimpl
 
 # A name is imported when it is first asked for: a tool that only looks at the version pays for nothing else.
@@ -45,18 +45,18 @@ _HOME = {
     "DeadlineExceeded": "_errors",
     "ExponentialBackoff": "_backoff",
     "FallbackError": "_errors",
-    "Fault": "_types",
+    "Fault": "_verdict",
     "FixedDelay": "_delay",
     "LoggingPlugin": "_logging",
     "Outcome": "_types",
-    "Reason": "_types",
-    "Scope": "_types",
+    "Reason": "_verdict",
+    "Scope": "_verdict",
     "Stream": "_stream",
     "StreamInterrupted": "_errors",
     "Target": "_types",
     "Timeouts": "_types",
     "UpstreamError": "_types",
-    "Verdict": "_types",
+    "Verdict": "_verdict",
     "default_classifier": "_classify",
     "hookimpl": "hookspecs",
     "in_order": "_select",

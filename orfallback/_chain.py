@@ -23,7 +23,8 @@ from orfallback._secret import Secret
 from orfallback._select import Select, in_order
 from orfallback._stream import Stream
 from orfallback._transport import Request, Transport
-from orfallback._types import Call, Fault, Outcome, Target, Timeouts
+from orfallback._types import Call, Outcome, Target, Timeouts
+from orfallback._verdict import Fault
 from orfallback._wire import Wire
 
 _OPTIONS = (

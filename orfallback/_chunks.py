@@ -9,7 +9,9 @@ from typing import Any
 from orfallback import _reply, _sse
 from orfallback._exchange import BODY_LIMIT, REFUSAL_LIMIT, Exchange
 from orfallback._faults import Cut
-from orfallback._types import Fault, Json, Outcome
+from orfallback._joiner import Joiner
+from orfallback._types import Json, Outcome
+from orfallback._verdict import Fault
 
 #: The most bytes of one event, decoded.
 EVENT_LIMIT = 16 * 1024 * 1024
@@ -50,7 +52,7 @@ class Chunks:
         pieces = itertools.chain([head], exchange.chunks(BODY_LIMIT))
         self._blocks = _sse.Blocks(pieces, EVENT_LIMIT)
         self._events = _sse.iter_events(self._blocks)
-        self.joiner = _reply.Joiner()
+        self.joiner = Joiner()
         self.events = 0
         self.first_token: float | None = None
         self.over = False

@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol
 
 from orfallback import _hints, _reply
 from orfallback._signal import Signal
-from orfallback._types import Call, Fault, Outcome, Reason, Scope, Verdict
+from orfallback._types import Call, Outcome
+from orfallback._verdict import Fault, Reason, Scope, Verdict
 
 # OpenRouter's limit for free models is by the minute (s).
 _MINUTE = 60.0

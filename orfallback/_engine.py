@@ -15,7 +15,8 @@ from orfallback._clock import Clock
 from orfallback._delay import LONGEST_WAIT
 from orfallback._plugins import Hooks
 from orfallback._roster import Roster
-from orfallback._types import Attempt, Call, Json, Outcome, Reason, Scope, Target, Verdict
+from orfallback._types import Attempt, Call, Json, Outcome, Target
+from orfallback._verdict import Reason, Scope, Verdict
 
 #: Asks one target once.
 Send = Callable[[Call, Target], Outcome]

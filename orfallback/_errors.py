@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import requests
 
-from orfallback._types import Attempt, Reason
+from orfallback._types import Attempt
+from orfallback._verdict import Reason
 
 
 class FallbackError(requests.RequestException):

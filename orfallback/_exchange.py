@@ -11,7 +11,8 @@ from urllib3.response import BaseHTTPResponse
 from orfallback import _reply
 from orfallback._clock import Clock
 from orfallback._faults import WIRE_ERRORS, Cut, cut_by
-from orfallback._types import Fault, Outcome
+from orfallback._types import Outcome
+from orfallback._verdict import Fault
 from orfallback._watch import Watch
 
 #: The most bytes of a reply or stream, and of a body that is refused; decoded.

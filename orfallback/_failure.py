@@ -7,7 +7,8 @@ import math
 import requests
 
 from orfallback._errors import CallRejected, ChainExhausted, DeadlineExceeded, StreamInterrupted
-from orfallback._types import Attempt, Call, Outcome, Reason, Scope
+from orfallback._types import Attempt, Call, Outcome
+from orfallback._verdict import Reason, Scope
 
 #: How long a target rests that gave no hint, in seconds.
 REST = 30.0

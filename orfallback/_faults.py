@@ -9,7 +9,7 @@ import requests
 import urllib3.exceptions
 
 from orfallback._text import clean
-from orfallback._types import Fault
+from orfallback._verdict import Fault
 from orfallback._watch import Watch
 
 #: What requests, urllib3 and http.client raise for a fault of the wire. ValueError covers what leaks from them for

@@ -16,7 +16,8 @@ from orfallback import hookspecs
 from orfallback._classify import Classify
 from orfallback._delay import Delay
 from orfallback._select import Select
-from orfallback._types import Attempt, Call, Outcome, Target, Verdict
+from orfallback._types import Attempt, Call, Outcome, Target
+from orfallback._verdict import Verdict
 
 _logger = logging.getLogger("orfallback.plugins")
 

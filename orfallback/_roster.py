@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from orfallback._delay import LONGEST_WAIT
-from orfallback._types import Scope, Target, Verdict
+from orfallback._types import Target
+from orfallback._verdict import Scope, Verdict
 
 # An instant plus a minute, less the instant, is not always a minute (s).
 _ROUNDING = 1e-6

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from orfallback import _hints, _reply
-from orfallback._types import Call, Outcome, Reason, UpstreamError
+from orfallback._types import Call, Outcome, UpstreamError
+from orfallback._verdict import Reason
 
 # How much of an upstream's own body is searched for words, in characters.
 _WORDS_LIMIT = 4_000

@@ -13,7 +13,9 @@ from orfallback._chunks import Broken, Chunks
 from orfallback._completion import Completion, degraded_reply
 from orfallback._engine import Answered
 from orfallback._errors import StreamInterrupted
-from orfallback._types import Attempt, Json, Outcome, Reason, Verdict
+from orfallback._joiner import Joiner
+from orfallback._types import Attempt, Json, Outcome
+from orfallback._verdict import Reason, Verdict
 
 # What a stream can be: still coming, read to its end, or broken or left.
 _OPEN, _DONE, _CLOSED = "open", "done", "closed"
@@ -41,7 +43,7 @@ class Stream:
             self._degraded: list[Json] = []
         else:
             self._chunks = None
-            self._joiner = _reply.Joiner()
+            self._joiner = Joiner()
             self._degraded = [_reply.as_chunk(degraded_reply(value))]
         self.degraded = answered.attempt is None
         self.requested_model = answered.attempt.model if answered.attempt is not None else ""

@@ -15,7 +15,8 @@ from orfallback._exchange import BODY_LIMIT, REFUSAL_LIMIT, Exchange
 from orfallback._faults import WIRE_ERRORS, Cut, cut_by, is_stale
 from orfallback._text import clean
 from orfallback._transport import Request, Transport
-from orfallback._types import Fault, Outcome, Timeouts, UpstreamError
+from orfallback._types import Outcome, Timeouts, UpstreamError
+from orfallback._verdict import Fault
 from orfallback._watch import Watch
 
 # How long a refused body may take to be read, so that its connection can be kept (s).

@@ -13,7 +13,8 @@ from collections.abc import MutableMapping, Sequence
 
 import pluggy
 
-from orfallback._types import Attempt, Call, Json, Outcome, Target, Verdict
+from orfallback._types import Attempt, Call, Json, Outcome, Target
+from orfallback._verdict import Verdict
 
 #: The prefix of every hook, and the name of the entry point group.
 PROJECT = "orfallback"

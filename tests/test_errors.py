@@ -13,7 +13,8 @@ import requests
 from orfallback import _errors, _reply
 from orfallback._errors import CallRejected, ChainExhausted, DeadlineExceeded, FallbackError, StreamInterrupted
 from orfallback._failure import give_up, interrupted, rebuilt, rejected, retry_after
-from orfallback._types import Attempt, Call, Outcome, Reason, Scope, UpstreamError, Verdict
+from orfallback._types import Attempt, Call, Outcome, UpstreamError
+from orfallback._verdict import Reason, Scope, Verdict
 
 URL = "https://openrouter.ai/api/v1/chat/completions"
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orfallback import _reply
+from orfallback._joiner import Joiner
 from orfallback._types import UpstreamError
 
 Json = dict[str, Any]
@@ -161,7 +162,7 @@ def test_any_json(body: Any) -> None:
         read(body)
     assert isinstance(_reply.refusal_in(body), UpstreamError)
     if isinstance(body, dict):
-        joiner = _reply.Joiner()
+        joiner = Joiner()
         joiner.add(body)
         joiner.add(body)
         assert json.dumps(joiner.body())
@@ -188,8 +189,8 @@ def chunk(delta: Json, finish: str | None = None, index: int = 0, **top: Any) ->
     return {"id": "gen-1", "object": "chat.completion.chunk", "model": "m", "choices": choices, **top}
 
 
-def joined(chunks: list[Json]) -> _reply.Joiner:
-    joiner = _reply.Joiner()
+def joined(chunks: list[Json]) -> Joiner:
+    joiner = Joiner()
     for one in chunks:
         joiner.add(one)
     return joiner
@@ -242,7 +243,7 @@ def test_joined(deltas: list[Json], message: Json, spoke: bool) -> None:
 
 def test_two_choices() -> None:
     """Choices are joined apart, and the reply is finished only when every choice is, in whatever order they come."""
-    joiner = _reply.Joiner()
+    joiner = Joiner()
     steps = [
         chunk({"content": "b"}, index=1),
         chunk({"content": "a"}),
@@ -281,7 +282,7 @@ def test_text_is_the_same_chunk_by_chunk(index: object) -> None:
 @given(pieces=st.lists(st.text(max_size=5), max_size=12), usage=st.booleans())
 def test_any_split(pieces: list[str], usage: bool) -> None:
     """However a text is split into deltas, it joins to itself, and only deltas with text are progress."""
-    joiner = _reply.Joiner()
+    joiner = Joiner()
     assert [joiner.add(chunk({"content": piece})) for piece in pieces] == [piece != "" for piece in pieces]
     assert joiner.add(chunk({"content": ""}, "stop", usage=USAGE if usage else None)) is False
     assert joiner.text == joiner.body()["choices"][0]["message"]["content"] == "".join(pieces)

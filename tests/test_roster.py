@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orfallback._roster import Roster
-from orfallback._types import Reason, Scope, Target, Verdict
+from orfallback._types import Target
+from orfallback._verdict import Reason, Scope, Verdict
 
 PROPERTY = settings(max_examples=200, deadline=None, database=None)
 
