@@ -176,7 +176,7 @@ R, S = Reason, Scope
 
 #: The table.
 ROWS: tuple[Row, ...] = (
-    Row("22", "525, 526", _is(525, 526), _fallback(R.MISCONFIGURED, S.ENDPOINT)),
+    Row("22", "525, 526; 407 of a proxy", _is(407, 525, 526), _fallback(R.MISCONFIGURED, S.ENDPOINT)),
     Row("1", "401, authentication", _is(401, kinds=("authentication",)), _fallback(R.UNAUTHORIZED, S.ENDPOINT)),
     Row("1b", "no key for OpenRouter", _broke(Fault.NO_KEY), _fallback(R.UNAUTHORIZED, S.ENDPOINT)),
     Row("2", "402 in flight, or with Retry-After", _in_flight, _again(R.RATE_LIMITED, S.ENDPOINT, 0.0)),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 import requests
@@ -45,83 +47,17 @@ def cut_by(error: Exception, watch: Watch) -> Cut:
     """Turn what requests, urllib3 or the socket raised into a fault; nothing of the exception is kept.
 
     Its request holds the key, and its frames hold the prompt.
+
+    :param error: the exception, whose causes are looked at, too.
+    :param watch: the watch that the attempt ran under.
     """
-    for kinds, fault in _FAULTS:
-        if isinstance(error, kinds):
-            if fault is Fault.TIMEOUT:
-                return Cut(fault, watch.what_ran_out())
-            return _refine(fault, error, watch)
+    causes = _causes(error)
+    for kinds, fault, words in _TABLE:
+        for cause in causes:
+            if isinstance(cause, kinds):
+                return Cut(fault, words(cause, watch) if callable(words) else words)
     # What requests raises for a REQUESTS_CA_BUNDLE that is not there is a bare OSError.
     return Cut(Fault.CERTIFICATE, "a file for TLS cannot be read; see REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE")
-
-
-_FAULTS: tuple[tuple[tuple[type[BaseException], ...], Fault], ...] = (
-    ((requests.exceptions.ConnectTimeout,), Fault.CONNECT),
-    ((requests.exceptions.ReadTimeout, urllib3.exceptions.TimeoutError, TimeoutError), Fault.TIMEOUT),
-    ((requests.exceptions.ProxyError, urllib3.exceptions.ProxyError), Fault.PROXY),
-    ((requests.exceptions.SSLError, urllib3.exceptions.SSLError, ssl.SSLError), Fault.CERTIFICATE),
-    ((requests.exceptions.InvalidHeader,), Fault.MALFORMED),
-    (
-        (
-            requests.exceptions.InvalidURL,
-            requests.exceptions.MissingSchema,
-            requests.exceptions.InvalidSchema,
-            urllib3.exceptions.LocationValueError,
-            UnicodeError,
-        ),
-        Fault.BAD_URL,
-    ),
-    (
-        (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError),
-        Fault.MALFORMED,
-    ),
-    (
-        (requests.exceptions.ChunkedEncodingError, urllib3.exceptions.ProtocolError),
-        Fault.TRUNCATED,
-    ),
-    ((requests.exceptions.ConnectionError, urllib3.exceptions.HTTPError, ConnectionError), Fault.RESET),
-    ((requests.RequestException, ValueError), Fault.MALFORMED),
-)
-
-
-def _refine(fault: Fault, error: BaseException, watch: Watch) -> Cut:
-    if fault is Fault.CONNECT:
-        return Cut(fault, watch.what_ran_out())
-    causes = _causes(error)
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return Cut(Fault.PROXY if fault is Fault.PROXY else Fault.CONNECT, "connection refused")
-    if any(isinstance(cause, urllib3.exceptions.NameResolutionError) for cause in causes):
-        return Cut(Fault.PROXY if fault is Fault.PROXY else Fault.CONNECT, "the host name has no address")
-    if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes):
-        return Cut(Fault.PROXY if fault is Fault.PROXY else Fault.CONNECT, "no connection")
-    if any(isinstance(cause, (TimeoutError, urllib3.exceptions.ReadTimeoutError)) for cause in causes):
-        return Cut(Fault.TIMEOUT, watch.what_ran_out())
-    if fault is Fault.CERTIFICATE:
-        return _tls(causes)
-    if any(isinstance(cause, ConnectionError) for cause in causes):
-        return Cut(Fault.RESET if fault is Fault.TRUNCATED else fault, "the connection was closed by the server")
-    if fault is Fault.RESET and any(isinstance(cause, urllib3.exceptions.ProtocolError) for cause in causes):
-        return Cut(Fault.MALFORMED, "the reply is not HTTP")
-    return Cut(fault, _WORDS.get(fault, "the connection broke"))
-
-
-def _tls(causes: list[BaseException]) -> Cut:
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return Cut(Fault.CERTIFICATE, clean(f"certificate refused: {cause.verify_message}"))
-        if isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)):
-            # A server that is going down closes so; a fault of the set-up would say why.
-            return Cut(Fault.RESET, "the connection was closed in the TLS handshake")
-    reasons = [cause.reason for cause in causes if isinstance(cause, ssl.SSLError) and isinstance(cause.reason, str)]
-    return Cut(Fault.CERTIFICATE, clean(f"TLS failed: {reasons[0]}" if reasons else "TLS failed"))
-
-
-_WORDS = {
-    Fault.TRUNCATED: "the reply was cut off",
-    Fault.MALFORMED: "the reply is garbled",
-    Fault.BAD_URL: "the URL cannot be asked",
-    Fault.PROXY: "the proxy failed",
-}
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -134,3 +70,61 @@ def _causes(error: BaseException) -> list[BaseException]:
             found.append(this)
             todo += [*this.args, getattr(this, "reason", None), getattr(this, "original_error", None), this.__cause__]
     return found
+
+
+def _ran_out(_: BaseException, watch: Watch) -> str:
+    return watch.what_ran_out()
+
+
+def _certificate(cause: BaseException, _: Watch) -> str:
+    return clean(f"certificate refused: {getattr(cause, 'verify_message', '')}")
+
+
+def _tls(cause: BaseException, _: Watch) -> str:
+    reason = getattr(cause, "reason", None)
+    return clean(f"TLS failed: {reason}") if isinstance(reason, str) else "TLS failed"
+
+
+_Words = str | Callable[[BaseException, Watch], str]
+
+# The first row of which a kind stands among the causes decides: from what names the cause to what only wraps it.
+_TABLE: tuple[tuple[tuple[type[BaseException], ...], Fault, _Words], ...] = (
+    ((requests.exceptions.ConnectTimeout,), Fault.CONNECT, _ran_out),
+    ((requests.exceptions.ProxyError, urllib3.exceptions.ProxyError), Fault.PROXY, "the proxy failed"),
+    ((ConnectionRefusedError,), Fault.CONNECT, "connection refused"),
+    ((urllib3.exceptions.NameResolutionError,), Fault.CONNECT, "the host name has no address"),
+    ((urllib3.exceptions.NewConnectionError,), Fault.CONNECT, "no connection"),
+    ((requests.exceptions.ReadTimeout, urllib3.exceptions.TimeoutError, TimeoutError), Fault.TIMEOUT, _ran_out),
+    ((ssl.SSLCertVerificationError,), Fault.CERTIFICATE, _certificate),
+    # A server that is going down closes so; a fault of the set-up would say why.
+    ((ssl.SSLEOFError, ssl.SSLZeroReturnError), Fault.RESET, "the connection was closed in the TLS handshake"),
+    ((ssl.SSLError,), Fault.CERTIFICATE, _tls),
+    ((requests.exceptions.SSLError, urllib3.exceptions.SSLError), Fault.CERTIFICATE, "TLS failed"),
+    ((requests.exceptions.InvalidHeader,), Fault.MALFORMED, "the reply is garbled"),
+    (
+        (
+            requests.exceptions.InvalidURL,
+            requests.exceptions.MissingSchema,
+            requests.exceptions.InvalidSchema,
+            urllib3.exceptions.LocationValueError,
+            UnicodeError,
+        ),
+        Fault.BAD_URL,
+        "the URL cannot be asked",
+    ),
+    (
+        (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError),
+        Fault.MALFORMED,
+        "the reply is garbled",
+    ),
+    ((ConnectionError,), Fault.RESET, "the connection was closed by the server"),
+    ((http.client.IncompleteRead,), Fault.TRUNCATED, "the reply was cut off"),
+    ((http.client.HTTPException,), Fault.MALFORMED, "the reply is not HTTP"),
+    (
+        (requests.exceptions.ChunkedEncodingError, urllib3.exceptions.ProtocolError),
+        Fault.TRUNCATED,
+        "the reply was cut off",
+    ),
+    ((requests.exceptions.ConnectionError, urllib3.exceptions.HTTPError), Fault.RESET, "the connection broke"),
+    ((requests.RequestException, ValueError), Fault.MALFORMED, "the reply is garbled"),
+)

@@ -223,6 +223,7 @@ STATUSES = [
     Row("21 bare line", status(502, "error code: 502", content_type="text/plain"), R.SERVER_ERROR, status=502),
     Row("22 525", said(525), R.MISCONFIGURED, ENDPOINT, 525),
     Row("22 526", said(526), R.MISCONFIGURED, ENDPOINT, 526),
+    Row("22 407", status(407, PAGE, content_type="text/html"), R.MISCONFIGURED, ENDPOINT, 407),
     Row("22b 302", redirect(302, "http://127.0.0.2:9/"), R.MISCONFIGURED, status=302),
     Row("22b 307", redirect(307, "http://127.0.0.2:9/"), R.MISCONFIGURED, status=307),
     Row("33 unknown 4xx", said(418), R.INVALID_REQUEST, CALL, 418),
