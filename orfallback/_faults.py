@@ -24,38 +24,33 @@ class Cut(Exception):
 
     :ivar fault: the kind.
     :ivar detail: in words of ours: an exception's own text may hold the key.
+    :ivar stale: whether a kept connection died before any byte of the reply: the server had given it up.
     """
 
-    def __init__(self, fault: Fault, detail: str) -> None:
+    def __init__(self, fault: Fault, detail: str, *, stale: bool = False) -> None:
         super().__init__()
         self.fault = fault
         self.detail = detail
-
-
-def is_stale(error: Exception, watch: Watch) -> bool:
-    """Tell whether a kept connection died before any byte of the reply: the server had given it up.
-
-    :param error: what sending raised.
-    :param watch: the watch that the attempt ran under.
-    """
-    inner = error.args[0] if error.args else None
-    cause = inner.args[1] if isinstance(inner, urllib3.exceptions.ProtocolError) and len(inner.args) > 1 else None
-    return watch.reused and watch.received == 0 and isinstance(cause, ConnectionError)
+        self.stale = stale
 
 
 def cut_by(error: Exception, watch: Watch) -> Cut:
     """Turn what requests, urllib3 or the socket raised into a fault; nothing of the exception is kept.
 
-    Its request holds the key, and its frames hold the prompt.
+    Its request holds the key, and its frames hold the prompt. They are let go at once: urllib3's own frames hold the
+    exception in turn, a cycle that would keep the reply until the next collection of garbage.
 
     :param error: the exception, whose causes are looked at, too.
     :param watch: the watch that the attempt ran under.
     """
     causes = _causes(error)
+    for cause in causes:
+        cause.__traceback__ = None
     for kinds, fault, words in _TABLE:
         for cause in causes:
             if isinstance(cause, kinds):
-                return Cut(fault, words(cause, watch) if callable(words) else words)
+                stale = watch.reused and watch.received == 0 and isinstance(cause, ConnectionError)
+                return Cut(fault, words(cause, watch) if callable(words) else words, stale=stale)
     # What requests raises for a REQUESTS_CA_BUNDLE that is not there is a bare OSError.
     return Cut(Fault.CERTIFICATE, "a file for TLS cannot be read; see REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE")
 
@@ -68,7 +63,7 @@ def _causes(error: BaseException) -> list[BaseException]:
         this = todo.pop()
         if isinstance(this, BaseException) and this not in found:
             found.append(this)
-            todo += [*this.args, getattr(this, "reason", None), getattr(this, "original_error", None), this.__cause__]
+            todo += [*this.args, getattr(this, "reason", None), this.__cause__, this.__context__]
     return found
 
 

@@ -12,7 +12,7 @@ from orfallback import _reply
 from orfallback._chunks import Broken, Chunks
 from orfallback._clock import Clock
 from orfallback._exchange import BODY_LIMIT, REFUSAL_LIMIT, Exchange
-from orfallback._faults import WIRE_ERRORS, Cut, cut_by, is_stale
+from orfallback._faults import WIRE_ERRORS, Cut, cut_by
 from orfallback._text import clean
 from orfallback._transport import Request, Transport
 from orfallback._types import Outcome, Timeouts, UpstreamError
@@ -64,15 +64,18 @@ class Wire:
             raise
 
     def _post(self, exchange: Exchange, request: Request) -> Cut | None:
-        while True:
-            try:
-                exchange.begin(self.transport.send(request, exchange.watch))
-            except WIRE_ERRORS as error:
-                if not exchange.resent and is_stale(error, exchange.watch):
-                    exchange.resent = True
-                    continue
-                return cut_by(error, exchange.watch)
-            return None
+        cut = self._send(exchange, request)
+        if cut is not None and cut.stale:
+            exchange.resent = True
+            cut = self._send(exchange, request)
+        return cut
+
+    def _send(self, exchange: Exchange, request: Request) -> Cut | None:
+        try:
+            exchange.begin(self.transport.send(request, exchange.watch))
+        except WIRE_ERRORS as error:
+            return cut_by(error, exchange.watch)
+        return None
 
 
 # -- whole replies --

@@ -324,18 +324,33 @@ def test_a_partial_loop_can_go_on(sim: Simulator, chain: Chain) -> None:
     assert stream.read().text == "one two three"
 
 
-def test_no_cycle_is_left(sim: Simulator, chain: Chain) -> None:
-    """Neither an answer, nor a stream, nor a fallback leaves work for the collector of garbage."""
-    sim.script("b/b", answer("Hi"))
+CALLS = [
+    pytest.param([answer("Hi")], False, id="an answer"),
+    pytest.param([status(502)], False, id="a refusal"),
+    pytest.param([cut("body")], False, id="a cut reply"),
+    pytest.param([silence("body")], False, id="a silent one"),
+    pytest.param([answer("Hi"), cut("start")], False, id="a stale connection"),
+    pytest.param([answer("Hi")], True, id="a stream"),
+    pytest.param([cut("content")], True, id="a broken stream"),
+    pytest.param([error_in_200(after="Hi")], True, id="a stream with an error"),
+]
+
+
+@pytest.mark.parametrize(("script", "stream"), CALLS)
+def test_no_cycle_is_left(script: list[Behaviour], stream: bool, sim: Simulator, chain: Chain) -> None:
+    """No call, however it ends, leaves work for the collector of garbage."""
+    impatient = chain.replace(timeouts=Timeouts(answer=0.1))
 
     def use() -> None:
-        sim.script("a/a", status(502), answer("Hi"), cut("content"), status(502))
-        chain.complete("hi")
-        chain.stream("hi").read()
-        with pytest.raises(StreamInterrupted):
-            chain.stream("hi").read()
-        with chain.stream("hi") as stream:
-            next(stream)
+        sim.script("a/a", *script)
+        for _ in script:
+            if not stream:
+                impatient.complete("hi")
+                continue
+            try:
+                impatient.stream("hi").read()
+            except StreamInterrupted:
+                pass
 
     use()
     gc.collect()
@@ -344,7 +359,9 @@ def test_no_cycle_is_left(sim: Simulator, chain: Chain) -> None:
         use()
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
-        ours = [thing for thing in gc.garbage if type(thing).__module__.startswith("orfallback")]
+        left = sorted(type(thing).__name__ for thing in gc.garbage if type(thing).__module__.startswith("orfallback."))
+        # The simulator's own threads run in this process, too.
+        ours = [name for name in left if name not in ("Received", "Wire", "Generation", "Speech")]
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
