@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orfallback._backoff import ExponentialBackoff as ExponentialBackoff
     from orfallback._chain import Chain as Chain
+    from orfallback._classify import Classify as Classify
     from orfallback._classify import default_classifier as default_classifier
+    from orfallback._clock import Clock as Clock
     from orfallback._completion import Completion as Completion
     from orfallback._config import DEFAULT_MODELS as DEFAULT_MODELS
+    from orfallback._delay import Delay as Delay
     from orfallback._delay import FixedDelay as FixedDelay
     from orfallback._errors import CallRejected as CallRejected
     from orfallback._errors import ChainExhausted as ChainExhausted
@@ -19,8 +22,10 @@ if TYPE_CHECKING:
     from orfallback._errors import FallbackError as FallbackError
     from orfallback._errors import StreamInterrupted as StreamInterrupted
     from orfallback._logging import LoggingPlugin as LoggingPlugin
+    from orfallback._select import Select as Select
     from orfallback._select import in_order as in_order
     from orfallback._stream import Stream as Stream
+    from orfallback._transport import WatchedAdapter as WatchedAdapter
     from orfallback._types import Attempt as Attempt
     from orfallback._types import Call as Call
     from orfallback._types import Outcome as Outcome
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
     from orfallback._verdict import Verdict as Verdict
     from orfallback.hookspecs import hookimpl as hookimpl
 
+    __version__: str
+
 # A name is imported when it is first asked for: a tool that only looks at the version pays for nothing else.
 _HOME = {
     "Attempt": "_types",
@@ -40,9 +47,12 @@ _HOME = {
     "CallRejected": "_errors",
     "Chain": "_chain",
     "ChainExhausted": "_errors",
+    "Classify": "_classify",
+    "Clock": "_clock",
     "Completion": "_completion",
     "DEFAULT_MODELS": "_config",
     "DeadlineExceeded": "_errors",
+    "Delay": "_delay",
     "ExponentialBackoff": "_backoff",
     "FallbackError": "_errors",
     "Fault": "_verdict",
@@ -50,6 +60,7 @@ _HOME = {
     "LoggingPlugin": "_logging",
     "Outcome": "_types",
     "Reason": "_verdict",
+    "Select": "_select",
     "Scope": "_verdict",
     "Stream": "_stream",
     "StreamInterrupted": "_errors",
@@ -57,6 +68,7 @@ _HOME = {
     "Timeouts": "_types",
     "UpstreamError": "_types",
     "Verdict": "_verdict",
+    "WatchedAdapter": "_transport",
     "default_classifier": "_classify",
     "hookimpl": "hookspecs",
     "in_order": "_select",
@@ -66,17 +78,19 @@ __all__ = sorted([*_HOME, "__version__"])
 logging.getLogger("orfallback").addHandler(logging.NullHandler())
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a type checker is to find a name that does not exist
 
-        return version("orfallback")
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module 'orfallback' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"orfallback.{home}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("orfallback")
+        home = _HOME.get(name)
+        if home is None:
+            raise AttributeError(f"module 'orfallback' has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"orfallback.{home}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-# What a shell expects of a command that is not set up (README, "Exit codes").
+# The exit status for what has to be set up first.
 _CONFIGURATION = 3
 
 

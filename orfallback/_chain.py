@@ -14,15 +14,16 @@ from orfallback import _config
 from orfallback._classify import Classify, default_classifier
 from orfallback._clock import Clock, SystemClock
 from orfallback._completion import Completion, degraded_reply
-from orfallback._delay import DEFAULT_DELAY, Delay, FixedDelay
+from orfallback._delay import DEFAULT_DELAY, Delay, FixedDelay, check_seconds
 from orfallback._engine import Answered, run
 from orfallback._logging import LoggingPlugin
 from orfallback._payload import Messages, Payload
 from orfallback._plugins import STRATEGIES, Hooks, PluginManager, Strategies
-from orfallback._secret import Secret
+from orfallback._request import Request
+from orfallback._secret import Secret, Unshown, UnshownBytes
 from orfallback._select import Select, in_order
 from orfallback._stream import Stream
-from orfallback._transport import Request, Transport
+from orfallback._transport import Transport
 from orfallback._types import Call, Outcome, Target, Timeouts
 from orfallback._verdict import Fault
 from orfallback._wire import Wire
@@ -38,15 +39,21 @@ _MOST_ROUNDS = 100
 class Chain:
     """Models in order of preference, and what to do when one does not answer. Built once, shared by threads.
 
+    Of the environment it reads ``OPENROUTER_API_KEY`` alone; :meth:`from_env` reads the rest.
+
     :param models: model ids or :class:`Target` objects, the preferred first; None means the default ones.
-    :param api_key: the key for ``base_url``. None takes ``OPENROUTER_API_KEY`` from the environment, for the default
-        base URL alone.
+    :param api_key: the key for ``base_url``. None takes ``OPENROUTER_API_KEY`` from the environment, for OpenRouter's
+        own base URL alone.
     :param base_url: the endpoint, up to and without ``/chat/completions``; None is OpenRouter's.
-    :param session: the application's own, used as it is and never closed; None makes one for each process.
+    :param session: the application's own, used as it is and never closed; None makes one for each process. A key that
+        it holds goes to the origin of ``base_url`` only. A server that drips its headers can hold it up past every
+        limit, unless a :class:`WatchedAdapter` is mounted on it.
     :param timeouts: the limits, in seconds.
-    :param delay: the wait before the next attempt after a transient failure: seconds, or a callable.
-    :param classify: judges what comes back.
-    :param select: chooses the next target.
+    :param delay: the wait before the next attempt after a transient failure: seconds, 0 to 60, or a callable
+        ``(call, attempt) -> seconds``.
+    :param classify: judges what comes back: a callable ``(call, outcome) -> Verdict | None``, where None is a good
+        answer.
+    :param select: chooses the next target: a callable ``(call, targets) -> target``.
     :param rounds: how often the list is gone through, for targets whose failure was transient.
     :param plugins: objects or modules with functions named ``orfallback_*``.
     :param clock: for measuring and waiting.
@@ -58,7 +65,7 @@ class Chain:
         self,
         models: Iterable[str | Target] | str | Target | None = None,
         *,
-        api_key: str | Secret | None = None,
+        api_key: str | Secret | _config.Keyless | None = None,
         base_url: str | None = None,
         session: requests.Session | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
@@ -78,23 +85,22 @@ class Chain:
         if isinstance(models, Iterable) and not isinstance(models, str):
             models = tuple(models)
         self._targets, self._secrets = _config.resolve(models, url, secret)
-        if not isinstance(timeouts, Timeouts):
-            raise TypeError(f"timeouts is a Timeouts, not {type(timeouts).__name__}")
-        if isinstance(rounds, bool) or not isinstance(rounds, int):
-            raise TypeError(f"rounds is an int, not {type(rounds).__name__}")
-        if not 1 <= rounds <= _MOST_ROUNDS:
-            raise ValueError(f"rounds is 1 to {_MOST_ROUNDS}, not {rounds}")
+        self._origin = _config.origin(url)
+        _check_options(timeouts=timeouts, rounds=rounds, session=session, clock=clock, plugins=plugins)
         for name, strategy in (("classify", classify), ("select", select)):
             if not callable(strategy):
                 raise TypeError(f"{name} is a callable, not {type(strategy).__name__}")
+        if not callable(delay):
+            check_seconds("delay", delay)
         self._timeouts = timeouts
         self._rounds = rounds
         self._clock = SystemClock() if clock is None else clock
         self._transport = Transport(session)
         self._owns_transport = True
         self._options: dict[str, Any] = {
-            "models": models, "api_key": secret, "base_url": base_url, "session": session, "timeouts": timeouts,
-            "delay": delay, "classify": classify, "select": select, "rounds": rounds, "clock": clock,
+            "models": models, "api_key": secret or _config.Keyless(), "base_url": base_url, "session": session,
+            "timeouts": timeouts, "delay": delay, "classify": classify, "select": select, "rounds": rounds,
+            "clock": clock,
         }  # fmt: skip
         #: The chain's plugins; what is registered here counts from the next call.
         self.plugin_manager = PluginManager()
@@ -118,16 +124,16 @@ class Chain:
         :raises ValueError: for a variable that cannot be meant.
         :raises LookupError: for a plugin that is not installed.
         """
-        environ = os.environ if environ is None else environ
+        environ = Unshown(os.environ if environ is None else environ)
         chain = cls(**_config.options_from_env(environ))
         if _config.flag(environ, "ORFALLBACK_PLAIN_LOG"):
             chain.plugin_manager.unregister(name="logging")
             chain.register(LoggingPlugin(plain=True), "logging")
-        for name in filter(None, (name.strip() for name in environ.get("ORFALLBACK_PLUGINS", "").split(","))):
-            if name.startswith("-"):
-                chain.plugin_manager.set_blocked(name[1:])
-            else:
-                chain.load_entry_points(name)
+        wanted, unwanted = _config.plugins_from_env(environ)
+        for name in unwanted:
+            chain.unregister(name)
+        if wanted:
+            chain.load_entry_points(*wanted)
         chain.plugin_manager.tracing = _config.flag(environ, "ORFALLBACK_TRACE_PLUGINS")
         return chain
 
@@ -138,7 +144,8 @@ class Chain:
         :param mapping: the constructor's options, their names in any case.
         :raises ValueError: for an unknown option.
         """
-        return cls(**_config.options_from_mapping(mapping, _OPTIONS))
+        mapping = Unshown(mapping)
+        return cls(**Unshown(_config.options_from_mapping(mapping, _OPTIONS)))
 
     def replace(self, **changes: Any) -> Chain:
         """Return a chain that differs in some options, and shares session, connections and plugins with this one.
@@ -148,9 +155,12 @@ class Chain:
         :returns: a chain whose ``close()`` closes nothing, unless it was given a session of its own.
         :raises TypeError: for an unknown option.
         """
-        options = {**self._options, **changes}
+        changes = Unshown(changes)
+        options = Unshown({**self._options, **changes})
         if "base_url" in changes and "api_key" not in changes:
             options["api_key"] = None
+        elif "api_key" in changes and changes["api_key"] is not None:
+            options["api_key"] = Secret(changes["api_key"])
         plugins = options.pop("plugins", ())
         chain = Chain(**options)
         if "session" not in changes:
@@ -205,6 +215,8 @@ class Chain:
         self, messages: Messages, params: Mapping[str, Any], context: Mapping[str, Any] | None, *, stream: bool
     ) -> tuple[Call, Hooks, _Sender]:
         payload = Payload(messages, params, stream=stream)
+        if context is not None and not isinstance(context, Mapping):
+            raise TypeError(f"context is a mapping, not {type(context).__name__}")
         started = self._clock.monotonic()
         deadline = self._timeouts.deadline
         call = Call(
@@ -217,7 +229,7 @@ class Chain:
         )
         hooks = self.plugin_manager.hooks()
         wire = Wire(self._transport, self._timeouts, self._clock)
-        return call, hooks, _Sender(wire, payload, hooks, self._secrets)
+        return call, hooks, _Sender(wire, payload, hooks, self._secrets, self._origin)
 
     # -- plugins --
 
@@ -230,6 +242,18 @@ class Chain:
         :raises pluggy.PluginValidationError: for a hook that does not exist.
         """
         return self.plugin_manager.register(plugin, name)
+
+    def unregister(self, plugin: object) -> None:
+        """Take a plugin off, from the next call on.
+
+        :param plugin: the plugin, or its name; the one that logs is ``logging``.
+        :raises LookupError: if it is not registered.
+        """
+        name = plugin if isinstance(plugin, str) else self.plugin_manager.get_name(plugin)
+        if name is None or name == STRATEGIES or not self.plugin_manager.has_plugin(name):
+            known = ", ".join(n for n, p in self.plugin_manager.list_name_plugin() if p is not None and n != STRATEGIES)
+            raise LookupError(f"no plugin {name or plugin!r} is registered; there are: {known or 'none'}")
+        self.plugin_manager.unregister(name=name)
 
     def load_entry_points(self, *names: str) -> list[str]:
         """Load installed plugins of the entry point group ``orfallback``; nothing is loaded unless asked.
@@ -259,7 +283,8 @@ class Chain:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Chain of {', '.join(target.name for target in self._targets)}>"
+        # A chain whose making failed has no targets yet; a traceback may show it all the same.
+        return f"<Chain of {', '.join(target.name for target in getattr(self, '_targets', ()))}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Chain does not pickle: it holds a key; make one in each process, as Chain.from_env() does")
@@ -268,9 +293,10 @@ class Chain:
 class _Sender:
     """Asks one target once, for one call."""
 
-    __slots__ = ("_hooks", "_payload", "_secrets", "_wire")
+    __slots__ = ("_home", "_hooks", "_payload", "_secrets", "_wire")
 
-    def __init__(self, wire: Wire, payload: Payload, hooks: Hooks, secrets: Mapping[str, Secret]) -> None:
+    def __init__(self, wire: Wire, payload: Payload, hooks: Hooks, secrets: Mapping[str, Secret], home: str) -> None:
+        self._home = home
         self._wire = wire
         self._payload = payload
         self._hooks = hooks
@@ -280,20 +306,47 @@ class _Sender:
         headers: Mapping[str, str] = {}
         if self._hooks.prepares:
             headers = CaseInsensitiveDict()
-            fields = self._payload.own_copy(target)
+            fields = Unshown(self._payload.own_copy(target))
             self._hooks.prepare(call=call, target=target, payload=fields, headers=headers)
+            _check_headers(headers)
             body = self._payload.encode(fields, target)
         else:
             body = self._payload.for_target(target)
         url = f"{target.base_url}/chat/completions"
         secret = self._secrets.get(target.endpoint)
-        keyless = secret is None and "Authorization" not in headers and not self._wire.transport.brings_key()
-        if keyless and _config.origin(url) == _config.OPENROUTER:
-            detail = f"no key: set {_config.KEY_VARIABLE}, or pass api_key"
+        origin = target.endpoint.partition("#")[0]
+        bare = secret is None and "Authorization" not in headers
+        if bare and origin == _config.OPENROUTER and not (origin == self._home and self._wire.transport.brings_key()):
+            detail = (
+                f"no key for OpenRouter: pass api_key, or set {_config.KEY_VARIABLE}, which Chain() reads for itself"
+            )
             return Outcome(fault=Fault.NO_KEY, detail=detail, model=target.model, url=url)
-        return self._wire.ask(
-            Request(target.model, url, body, headers, secret), stream=call.stream, deadline=call.deadline
-        )
+        # A key that the application's session brings is for the chain's own origin.
+        request = Request(target.model, url, UnshownBytes(body), headers, secret, bare=bare and origin != self._home)
+        return self._wire.ask(request, stream=call.stream, deadline=call.deadline)
+
+
+def _check_options(*, timeouts: object, rounds: object, session: object, clock: object, plugins: object) -> None:
+    if not isinstance(timeouts, Timeouts):
+        raise TypeError(f"timeouts is a Timeouts, not {type(timeouts).__name__}")
+    if isinstance(rounds, bool) or not isinstance(rounds, int):
+        raise TypeError(f"rounds is an int, not {type(rounds).__name__}")
+    if not 1 <= rounds <= _MOST_ROUNDS:
+        raise ValueError(f"rounds is 1 to {_MOST_ROUNDS}, not {rounds}")
+    if session is not None and not isinstance(session, requests.Session):
+        raise TypeError(f"session is a requests.Session, not {session!r}")
+    if clock is not None and not all(callable(getattr(clock, name, None)) for name in ("monotonic", "sleep", "time")):
+        raise TypeError(f"clock has monotonic(), sleep() and time(), which {type(clock).__name__} has not")
+    if isinstance(plugins, (str, Mapping)) or not isinstance(plugins, Iterable):
+        raise TypeError(f"plugins is a list of plugins, not {type(plugins).__name__}")
+
+
+def _check_headers(headers: Mapping[Any, Any]) -> None:
+    """Refuse what a plugin set and no request can carry: it is the plugin's fault, not the server's."""
+    for name, value in headers.items():
+        line = f"{name}{value}" if isinstance(name, str) and isinstance(value, str) else "\n"
+        if not (line.isascii() and line.isprintable()):
+            raise ValueError(f"orfallback_prepare set the header {name!r} to what is no line of printable ASCII")
 
 
 def _completion(answered: Answered, call: Call) -> Completion:

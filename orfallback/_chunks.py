@@ -15,6 +15,8 @@ from orfallback._verdict import Fault
 
 #: The most bytes of one event, decoded.
 EVENT_LIMIT = 16 * 1024 * 1024
+#: The most events that are held back before the first content.
+HELD_LIMIT = 1_000
 # After a finish_reason, how long usage and [DONE] are waited for (s).
 _FAREWELL_SECONDS = 1.0
 # After [DONE], how long and how far to read on to the end of the body, so that the connection can be kept.
@@ -65,7 +67,11 @@ class Chunks:
             return self._held.popleft()
         if self.over:
             raise StopIteration
+        watch = self._exchange.watch
+        # What the consumer did since the last chunk was no waiting; all that is done here is.
+        watch.start()
         chunk = self._read()
+        watch.stop()
         if chunk is None:
             self.close()
             if not self.joiner.spoke:
@@ -82,7 +88,10 @@ class Chunks:
         for chunk in iter(self._read, None):
             self._held.append(chunk)
             if self.first_token is not None:
+                self._exchange.watch.stop()
                 return self.outcome(chunk, value=self, close=self.close)
+            if len(self._held) > HELD_LIMIT:
+                raise self._broken(Fault.TOO_LARGE, f"{HELD_LIMIT} events came without content")
         self.close()
         raise self._empty()
 
@@ -100,6 +109,10 @@ class Chunks:
         chunks.events, chunks.over = 1, True
         return chunks
 
+    def interrupt(self) -> None:
+        """Wake a thread that reads; only this may be called by another thread."""
+        self._exchange.interrupt()
+
     def close(self) -> None:
         """Read no more, and close the connection unless the body was read to its end."""
         self.over = True
@@ -116,45 +129,67 @@ class Chunks:
         :raises Broken: when the stream is.
         """
         while True:
-            try:
-                event = next(self._events, None)
-            except Cut as cut:
-                if self.joiner.finished:
-                    return None
-                raise self._broken(cut.fault, cut.detail) from None
-            except _sse.EventTooLarge as error:
-                raise self._broken(Fault.TOO_LARGE, str(error)) from None
+            event = self._event()
             if event is None:
-                if self.joiner.finished:
-                    return None
-                raise self._broken(Fault.TRUNCATED, "the stream ended before the answer did")
+                return None
             data = event.data.strip()
+            if event.event.lower() == "error":
+                raise self._refused(data, event.event)
             if data == "[DONE]":
                 self._drain()
                 return None
             chunk = self._parse(event.event, data) if data else None
             if chunk is None:
                 continue
+            if _reply.error_in(chunk) is not None:
+                raise self._refused(data, event.event)
             self.events += 1
-            refused = _reply.error_in(chunk)
-            if refused is not None:
-                content = data.encode(errors="replace")[:REFUSAL_LIMIT]
-                raise Broken(self.outcome(chunk, error=refused, content=content))
             self._note(chunk)
             return chunk
 
+    def _event(self) -> _sse.Event | None:
+        """Return the next event; None where the body ends, or breaks off, after the answer did.
+
+        :raises Broken: where it does before.
+        """
+        try:
+            event = next(self._events, None)
+        except Cut as cut:
+            fault, detail = cut.fault, cut.detail
+        except _sse.EventTooLarge as error:
+            fault, detail = Fault.TOO_LARGE, str(error)
+        else:
+            if event is not None:
+                return event
+            fault, detail = Fault.TRUNCATED, "the stream ended before the answer did"
+        if self.joiner.finished:
+            return None
+        raise self._broken(fault, detail)
+
     def _parse(self, kind: str, data: str) -> Json | None:
+        """Return an event's chunk; None for one that is none and may be passed over."""
         try:
             chunk = _reply.decode(data)
         except _reply.NotJSON:
-            if kind != "message":
-                return None  # Another gateway's ping; the standard lets event types be ignored.
-            raise self._broken(Fault.MALFORMED, "an event is not JSON") from None
-        if kind == "error" and not (isinstance(chunk, dict) and chunk.get("error")):
-            chunk = {"error": chunk}
-        if not isinstance(chunk, dict):
-            raise self._broken(Fault.MALFORMED, "an event is no JSON object")
-        return chunk
+            chunk = None
+        if isinstance(chunk, dict):
+            return chunk
+        if kind != "message" or self.joiner.finished:
+            # Another gateway's ping, or its farewell: the answer does not need it.
+            return None
+        raise self._broken(Fault.MALFORMED, "an event is no JSON object")
+
+    def _refused(self, data: str, kind: str) -> Broken:
+        """Return the end of a stream by an event that tells an error, in whatever form."""
+        self.events += 1
+        content = self._exchange.scrub(data.encode(errors="replace"))[:REFUSAL_LIMIT]
+        try:
+            body = _reply.decode(content)
+        except _reply.NotJSON:
+            body = {"error": {"message": content.decode(errors="replace")}}
+        if _reply.error_in(body) is None:
+            body = {"error": body or f"an event of type {kind}"}
+        return Broken(self.outcome(body, error=_reply.error_in(body), content=content))
 
     def _note(self, chunk: Json) -> None:
         """Take a chunk in, and set the limits anew by what it brings."""

@@ -42,6 +42,12 @@ class Completion:
         return served if isinstance(served, str) and served else self.requested_model
 
     @property
+    def provider(self) -> str | None:
+        """The provider that served, as OpenRouter names it, or None."""
+        provider = self._body.get("provider")
+        return provider if isinstance(provider, str) and provider else None
+
+    @property
     def finish_reason(self) -> str | None:
         """Why the first choice ended: "stop", "length", "tool_calls", "content_filter", or the service's own word."""
         return _reply.finish_reason(self._body)
@@ -73,8 +79,8 @@ class Completion:
         return _reply.part(choices[0]) if choices else {}
 
     def __repr__(self) -> str:
-        degraded = ", degraded" if self.degraded else ""
-        return f"<Completion by {self.model}: {len(self.text)} characters, {len(self.attempts)} attempts{degraded}>"
+        by = "degraded" if self.degraded else f"by {self.model}"
+        return f"<Completion {by}: {len(self.text)} characters, {len(self.attempts)} attempts>"
 
 
 def degraded_reply(answer: str | Json) -> Json:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import pkgutil
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -10,8 +12,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from orfallback import _reply
-from orfallback._secret import Secret
-from orfallback._types import Target
+from orfallback._delay import check_seconds
+from orfallback._secret import Secret, Unshown
+from orfallback._types import Target, Timeouts
 
 #: The models that are asked, in order, where none are named.
 DEFAULT_MODELS = (
@@ -41,12 +44,20 @@ class Endpoints(NamedTuple):
     secrets: Mapping[str, Secret]
 
 
-def secret_for(api_key: str | Secret | None, base_url: str | None) -> Secret | None:
+class Keyless:
+    """Stands for "no key, whatever the environment of the process says"."""
+
+
+def secret_for(api_key: str | Secret | Keyless | None, base_url: str | None) -> Secret | None:
     """Return the chain's own key; the environment's is used for the default base URL alone.
 
+    :param api_key: the key; None asks the environment.
+    :param base_url: the chain's own endpoint; None is the default one.
     :raises ValueError: for a key that no header can carry, without showing it.
     """
-    if api_key is None and base_url is None:
+    if isinstance(api_key, Keyless):
+        return None
+    if api_key is None and (base_url is None or str(base_url).rstrip("/") == DEFAULT_BASE_URL):
         api_key = os.environ.get(KEY_VARIABLE, "").strip() or None
     try:
         return api_key if api_key is None or isinstance(api_key, Secret) else Secret(api_key)
@@ -68,6 +79,8 @@ def resolve(models: Iterable[str | Target] | str | Target | None, base_url: str,
         models = DEFAULT_MODELS
     elif isinstance(models, (str, Target)):
         models = (models,)
+    elif not isinstance(models, Iterable):
+        raise TypeError(f"models are model ids or Targets, not {type(models).__name__}")
     secrets: dict[str, Secret] = {}
     targets: list[Target] = []
     for model in models:
@@ -98,8 +111,7 @@ def _resolve_one(target: Target, base_url: str, secret: Secret | None) -> tuple[
         # A key belongs to one origin.
         secret = None
     endpoint = f"{origin(url)}#{secret.digest}" if secret is not None else origin(url)
-    drop = (target.drop,) if isinstance(target.drop, str) else tuple(target.drop)
-    resolved = replace(target, base_url=url, api_key=None, set=dict(target.set), drop=drop, endpoint=endpoint)
+    resolved = replace(target, base_url=url, api_key=None, set=dict(target.set), endpoint=endpoint)
     return resolved, secret
 
 
@@ -121,7 +133,8 @@ def _check_model(model: object) -> None:
         raise ValueError("a model's id is not empty")
     if len(model) > _LONGEST_MODEL or not model.isprintable() or " " in model:
         raise ValueError(
-            f"a model's id has at most {_LONGEST_MODEL} printable characters and no spaces: {model[:80]!r}"
+            f"a model's id has at most {_LONGEST_MODEL} printable characters and no spaces "
+            f"(several models are a list): {model[:80]!r}"
         )
 
 
@@ -150,7 +163,10 @@ def check_base_url(url: object) -> str:
         raise ValueError(f"base_url holds a user or password; pass the key as api_key: {shown!r}")
     if parts.query or parts.fragment or "?" in url or "#" in url:
         raise ValueError(f"base_url ends with its path; no query, no fragment: {shown!r}")
-    return url.rstrip("/")
+    url = url.rstrip("/")
+    if url.endswith("/chat/completions"):
+        raise ValueError(f"base_url goes up to and without /chat/completions: {shown!r}")
+    return url
 
 
 def origin(url: str) -> str:
@@ -166,46 +182,88 @@ OPENROUTER = origin(DEFAULT_BASE_URL)
 def options_from_env(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the constructor's options that the environment sets.
 
-    :raises ValueError: for a number that is none.
+    :raises ValueError: for a variable that cannot be meant, which it names.
     """
-    from orfallback._types import Timeouts
-
-    options: dict[str, Any] = {}
-    models = [model.strip() for model in environ.get("ORFALLBACK_MODELS", "").split(",")]
-    if any(models):
-        options["models"] = [model for model in models if model]
+    options: dict[str, Any] = Unshown({"api_key": Keyless()})
+    models = environ.get("ORFALLBACK_MODELS", "").strip()
+    if models:
+        options["models"] = [model.strip() for model in models.split(",") if model.strip()]
+        if not options["models"]:
+            raise ValueError("ORFALLBACK_MODELS names no model; unset it for the default ones")
     if environ.get("OPENROUTER_BASE_URL", "").strip():
         options["base_url"] = environ["OPENROUTER_BASE_URL"]
     if environ.get(KEY_VARIABLE, "").strip():
         options["api_key"] = Secret(environ[KEY_VARIABLE])
     delay = _number(environ, "ORFALLBACK_DELAY")
     if delay is not None:
+        check_seconds("ORFALLBACK_DELAY", delay)
         options["delay"] = delay
     deadline = _number(environ, "ORFALLBACK_DEADLINE")
     if deadline is not None:
+        if not (math.isfinite(deadline) and deadline > 0):
+            raise ValueError(f"ORFALLBACK_DEADLINE is greater than 0 seconds, not {deadline!r}")
         options["timeouts"] = Timeouts(deadline=deadline)
     return options
+
+
+def plugins_from_env(environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Return the names of the plugins that the environment loads, and of those that it takes off."""
+    names = [name.strip() for name in environ.get("ORFALLBACK_PLUGINS", "").split(",") if name.strip()]
+    return [name for name in names if not name.startswith("-")], [name[1:] for name in names if name.startswith("-")]
 
 
 def options_from_mapping(mapping: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """Return the constructor's options that a mapping sets, its keys in any case.
 
+    What a settings file can only write as plain data is made into what the constructor takes: a mapping for
+    ``timeouts``, mappings for targets, and dotted names for plugins and strategies.
+
     :raises ValueError: for a key that the constructor does not know, or that stands there twice.
+    :raises ImportError: for a dotted name of nothing.
     """
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Unshown()
     for key, value in mapping.items():
         name = str(key).lower()
         if name not in known:
             raise ValueError(f"unknown option {key!r}; known: {', '.join(sorted(known))}")
         if name in options:
             raise ValueError(f"option {key!r} is given twice")
-        options[name] = value
+        options[name] = _from_plain(name, value)
     return options
 
 
+def _from_plain(name: str, value: Any) -> Any:
+    if name == "timeouts" and isinstance(value, Mapping):
+        return Timeouts(**value)
+    if name == "models" and isinstance(value, (list, tuple)):
+        return [Target(**item) if isinstance(item, Mapping) else item for item in value]
+    if name == "plugins" and isinstance(value, (list, tuple)):
+        return [_named_object(item) if isinstance(item, str) else item for item in value]
+    if name in ("classify", "select", "delay", "clock", "session") and isinstance(value, str):
+        return _named_object(value)
+    return value
+
+
+def _named_object(name: str) -> Any:
+    """Return what a dotted name stands for: a module, or something in one; a class is called for an instance."""
+    try:
+        found = pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ImportError(f"{name!r} names nothing that can be imported: {error}") from None
+    return found() if isinstance(found, type) else found
+
+
 def flag(environ: Mapping[str, str], name: str) -> bool:
-    """Tell whether a variable is set to anything but an empty string, 0, false, no or off."""
-    return environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off")
+    """Tell whether a variable is on.
+
+    :raises ValueError: unless it is 1, true, yes or on; or 0, false, no, off or empty.
+    """
+    value = environ.get(name, "").strip().lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("", "0", "false", "no", "off"):
+        return False
+    raise ValueError(f"{name} is 1 or 0, not {value[:80]!r}")
 
 
 def _number(environ: Mapping[str, str], name: str) -> float | None:

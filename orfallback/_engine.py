@@ -107,7 +107,7 @@ def classify(hooks: Hooks, call: Call, outcome: Outcome) -> Verdict | None:
     if verdict is not None and verdict.scope is not Scope.NONE:
         return verdict
     if outcome.value is None:
-        raise ValueError("orfallback_classify accepted an outcome that holds no answer")
+        raise ValueError("the classifier, or a plugin, accepted an outcome that holds no answer")
     return None
 
 
@@ -184,8 +184,8 @@ class _Run:
         delay = 0.0
         if attempt.verdict is not None and attempt.verdict.transient:
             answer = self._hooks.ask("orfallback_delay", call=self.call, attempt=attempt)
-            delay = min(_seconds("orfallback_delay", answer), LONGEST_WAIT)
-        return max(delay, self._roster.not_before - now)
+            delay = _seconds("orfallback_delay", answer)
+        return min(max(delay, self._roster.not_before - now), LONGEST_WAIT)
 
     # -- attempt, classify, rule out --
 

@@ -11,6 +11,8 @@ from urllib3.response import BaseHTTPResponse
 from orfallback import _reply
 from orfallback._clock import Clock
 from orfallback._faults import WIRE_ERRORS, Cut, cut_by
+from orfallback._request import Request
+from orfallback._scrub import scrub
 from orfallback._types import Outcome
 from orfallback._verdict import Fault
 from orfallback._watch import Watch
@@ -26,19 +28,17 @@ class Exchange:
 
     :param clock: the chain's clock.
     :param watch: the attempt's.
-    :param model: the model asked.
-    :param url: the URL asked.
+    :param request: what is sent.
     :ivar status: the HTTP status, or None if there is no reply yet.
     :ivar headers: the reply's headers.
     :ivar resent: whether a stale connection made it be sent twice.
     :ivar bytes: decoded bytes of the body read so far.
     """
 
-    def __init__(self, clock: Clock, watch: Watch, model: str, url: str) -> None:
+    def __init__(self, clock: Clock, watch: Watch, request: Request) -> None:
         self.clock = clock
         self.watch = watch
-        self.model = model
-        self.url = url
+        self.request = request
         self.started = clock.monotonic()
         self.resent = False
         self.bytes = 0
@@ -65,7 +65,6 @@ class Exchange:
     def read(self) -> bytes:
         """Return the next piece of the body; b"" at its end."""
         watch = self.watch
-        watch.start()
         try:
             # Of all ways to read, the only one that is prompt whatever the framing.
             raw = None if self._response is None else self._response.raw
@@ -75,11 +74,23 @@ class Exchange:
                 piece = b"" if raw is None else raw.read(1)
         except WIRE_ERRORS as error:
             raise cut_by(error, watch) from None
-        watch.stop()
         if piece and watch.remaining() <= 0:
             raise Cut(Fault.TIMEOUT, watch.what_ran_out())
         self.bytes += len(piece)
         return piece
+
+    def interrupt(self) -> None:
+        """Wake a thread that waits for the body; only this may be called by another thread."""
+        raw = None if self._response is None else self._response.raw
+        if isinstance(raw, BaseHTTPResponse):
+            try:
+                raw.shutdown()
+            except (OSError, RuntimeError, ValueError, AttributeError):
+                return  # Nobody waits any more: the connection is closed, or given back.
+
+    def scrub(self, content: bytes) -> bytes:
+        """Return a body that is no answer without the key and the messages, should the server send them back."""
+        return scrub(content, self.request)
 
     def close(self) -> None:
         """Close the connection, unless its reply was read to the end: then it is kept already."""
@@ -94,8 +105,8 @@ class Exchange:
             status=self.status,
             headers=self.headers,
             body=body,
-            model=self.model,
-            url=self.url,
+            model=self.request.model,
+            url=self.request.url,
             received=self.clock.time(),
             served_model=model,
             provider=provider,

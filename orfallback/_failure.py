@@ -92,7 +92,7 @@ def rebuilt(outcome: Outcome) -> requests.Response:
 def _message(title: str, attempts: tuple[Attempt, ...], soonest: float | None) -> str:
     tried = listed(attempts) or "no attempt was made"
     hope = f". Worth another try in {soonest:g} s" if soonest is not None else ""
-    return f"{title}: {tried}{hope}"
+    return f"{title}: {tried.rstrip('.') if hope else tried}{hope}"
 
 
 def listed(attempts: tuple[Attempt, ...]) -> str:

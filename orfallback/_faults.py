@@ -85,6 +85,7 @@ _Words = str | Callable[[BaseException, Watch], str]
 # The first row of which a kind stands among the causes decides: from what names the cause to what only wraps it.
 _TABLE: tuple[tuple[tuple[type[BaseException], ...], Fault, _Words], ...] = (
     ((requests.exceptions.ConnectTimeout,), Fault.CONNECT, _ran_out),
+    ((requests.exceptions.RetryError,), Fault.RESET, "the session's own retries were used up"),
     ((requests.exceptions.ProxyError, urllib3.exceptions.ProxyError), Fault.PROXY, "the proxy failed"),
     ((ConnectionRefusedError,), Fault.CONNECT, "connection refused"),
     ((urllib3.exceptions.NameResolutionError,), Fault.CONNECT, "the host name has no address"),
@@ -92,7 +93,7 @@ _TABLE: tuple[tuple[tuple[type[BaseException], ...], Fault, _Words], ...] = (
     ((requests.exceptions.ReadTimeout, urllib3.exceptions.TimeoutError, TimeoutError), Fault.TIMEOUT, _ran_out),
     ((ssl.SSLCertVerificationError,), Fault.CERTIFICATE, _certificate),
     # A server that is going down closes so; a fault of the set-up would say why.
-    ((ssl.SSLEOFError, ssl.SSLZeroReturnError), Fault.RESET, "the connection was closed in the TLS handshake"),
+    ((ssl.SSLEOFError, ssl.SSLZeroReturnError), Fault.RESET, "closed in the TLS handshake"),
     ((ssl.SSLError,), Fault.CERTIFICATE, _tls),
     ((requests.exceptions.SSLError, urllib3.exceptions.SSLError), Fault.CERTIFICATE, "TLS failed"),
     ((requests.exceptions.InvalidHeader,), Fault.MALFORMED, "the reply is garbled"),
@@ -112,7 +113,7 @@ _TABLE: tuple[tuple[tuple[type[BaseException], ...], Fault, _Words], ...] = (
         Fault.MALFORMED,
         "the reply is garbled",
     ),
-    ((ConnectionError,), Fault.RESET, "the connection was closed by the server"),
+    ((ConnectionError,), Fault.RESET, "closed by the server"),
     ((http.client.IncompleteRead,), Fault.TRUNCATED, "the reply was cut off"),
     ((http.client.HTTPException,), Fault.MALFORMED, "the reply is not HTTP"),
     (

@@ -77,13 +77,14 @@ class Joiner:
 class _Choice:
     """One choice being joined: strings of the same name are put together, the last of anything else is kept."""
 
-    __slots__ = ("_message", "_strings", "_tools", "_top")
+    __slots__ = ("_arguments", "_message", "_strings", "_tools", "_top")
 
     def __init__(self, index: int) -> None:
         self._top: Json = {"index": index, "finish_reason": None}
         self._message: Json = {"role": "assistant", "content": None}
         self._strings: dict[str, list[str]] = {}
         self._tools: dict[int, Json] = {}
+        self._arguments: dict[int, list[str]] = {}
 
     @property
     def finish_reason(self) -> str | None:
@@ -91,7 +92,7 @@ class _Choice:
 
     def add(self, choice: Json) -> str:
         for key, value in choice.items():
-            if key not in ("index", "delta", "message") and value is not None:
+            if key not in ("index", "delta", "message") and value not in (None, ""):
                 self._top[key] = value
         text = ""
         for key, value in part(choice).items():
@@ -104,8 +105,11 @@ class _Choice:
                 self._strings.setdefault(key, []).append(value)
             elif key == "tool_calls" and isinstance(value, list):
                 self._add_tools(value)
-            elif isinstance(value, list) and isinstance(self._message.get(key), list):
-                self._message[key] = [*self._message[key], *value]
+            elif isinstance(value, list):
+                found = self._message.get(key)
+                # A list of our own from the first on, so that joining stays linear.
+                self._message[key] = found if isinstance(found, list) else []
+                self._message[key].extend(value)
             elif key == "audio" and isinstance(value, dict) and isinstance(self._message.get(key), dict):
                 _merge(self._message[key], value, ("data", "transcript"))
             else:
@@ -117,10 +121,14 @@ class _Choice:
             if not isinstance(call, dict):
                 continue
             index = call.get("index")
-            tool = self._tools.setdefault(index if isinstance(index, int) else len(self._tools), {})
+            index = index if isinstance(index, int) else len(self._tools)
+            tool = self._tools.setdefault(index, {})
             function = call.get("function")
-            if isinstance(function, dict):
-                _merge(tool.setdefault("function", {}), function, ("arguments",))
+            for key, value in function.items() if isinstance(function, dict) else ():
+                if key == "arguments" and isinstance(value, str):
+                    self._arguments.setdefault(index, []).append(value)
+                elif value is not None:
+                    tool.setdefault("function", {})[key] = value
             for key, value in call.items():
                 if key not in ("index", "function") and value is not None:
                     tool[key] = value
@@ -131,6 +139,8 @@ class _Choice:
             if any(pieces) or key == "content":
                 message[key] = "".join(pieces)
         if self._tools:
+            for index, pieces in self._arguments.items():
+                self._tools[index].setdefault("function", {})["arguments"] = "".join(pieces)
             message["tool_calls"] = [self._tools[index] for index in sorted(self._tools)]
             message["content"] = message["content"] or None
         return {**self._top, "message": message}

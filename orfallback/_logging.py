@@ -75,8 +75,9 @@ class LoggingPlugin:
             self._log(logging.ERROR, "❌", text, last.model, last.summary, **_facts(call, last))
         else:
             tried = _failure.listed(call.attempts)
-            text = "No model answered after %d attempts: %s"
-            self._log(logging.ERROR, "❌", text, len(call.attempts), tried, **_facts(call, last))
+            count = len(call.attempts)
+            text = "No model answered after %d attempt%s: %s"
+            self._log(logging.ERROR, "❌", text, count, "" if count == 1 else "s", tried, **_facts(call, last))
 
     def _connected(self, call: Call, attempt: Attempt) -> None:
         if logger.isEnabledFor(logging.INFO):

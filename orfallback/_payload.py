@@ -13,6 +13,22 @@ from orfallback._types import Json, Target
 Messages = str | Sequence[Mapping[str, Any]]
 # What the chain itself sets.
 _OWN = frozenset({"model", "models", "stream"})
+_MODELS = "the chain has them; use chain.replace(models=...) for others"
+_HEADERS = "set headers in a plugin's orfallback_prepare, or on a session of your own"
+# What callers of requests and of SDKs try, which would go to the service as it is and do nothing there.
+_NOT_SENT = {
+    "model": _MODELS,
+    "models": _MODELS,
+    "stream": "use chain.stream(), and chain.replace(models=...) for other models",
+    "timeout": "use Chain(timeouts=Timeouts(...)), or chain.replace(timeouts=...)",
+    "timeouts": "use Chain(timeouts=Timeouts(...)), or chain.replace(timeouts=...)",
+    "deadline": "use Chain(timeouts=Timeouts(deadline=...)), or chain.replace(timeouts=...)",
+    "headers": _HEADERS,
+    "extra_headers": _HEADERS,
+    "extra_body": "what it holds goes into the body as parameters: chain.complete(..., **extra)",
+    "api_key": "a key belongs to the chain, or to a Target",
+    "base_url": "an endpoint belongs to the chain, or to a Target",
+}
 
 
 class Payload:
@@ -28,16 +44,13 @@ class Payload:
     __slots__ = ("_rest", "_stream", "fields")
 
     def __init__(self, messages: Messages, params: Mapping[str, Any], *, stream: bool) -> None:
-        taken = sorted(_OWN & set(params))
-        if taken:
-            raise TypeError(
-                f"{', '.join(taken)}: set by the chain. Use chain.replace(models=...) for other models, and "
-                "chain.stream() for a stream"
-            )
+        for name in params:
+            if name in _NOT_SENT:
+                raise TypeError(f"{name} is no parameter of a call: {_NOT_SENT[name]}")
         #: The body without ``model`` and ``stream``; what plugins see as the call's payload.
         self.fields: Json = {"messages": _messages(messages), **params}
         self._stream = stream
-        self._rest = _encode(self.fields)[1:]
+        self._rest = _encode_given(self.fields)[1:]
 
     def for_target(self, target: Target) -> bytes:
         """Return the encoded body for a target."""
@@ -63,7 +76,8 @@ class Payload:
         return b'{"model":' + json.dumps(target.model).encode() + b"," + stream
 
     def __repr__(self) -> str:
-        return f"<Payload of {len(self._rest)} bytes>"
+        # One whose making failed has nothing yet; a traceback may show it all the same.
+        return f"<Payload of {len(getattr(self, '_rest', b''))} bytes>"
 
 
 def _messages(messages: object) -> list[Any]:
@@ -79,6 +93,23 @@ def _messages(messages: object) -> list[Any]:
         if not isinstance(message, Mapping):
             raise TypeError(f"a message is a dict, not {type(message).__name__}")
     return [dict(message) for message in messages]
+
+
+def _encode_given(fields: Json) -> bytes:
+    """Encode what the caller gave, and say which of it is no JSON."""
+    try:
+        return _encode(fields)
+    except (TypeError, ValueError):
+        for name, value in fields.items():
+            _encode_named(name, value)
+        raise
+
+
+def _encode_named(name: str, value: Any) -> None:
+    try:
+        _encode({name: value})
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} is no JSON: {error}") from None
 
 
 def _encode(fields: Json) -> bytes:

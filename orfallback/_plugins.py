@@ -89,6 +89,10 @@ class PluginManager(_Manager):
         """
         if inspect.isclass(plugin):
             raise TypeError(f"register an instance of {plugin.__name__}, not the class")
+        if not any(attribute.startswith(f"{hookspecs.PROJECT}_") for attribute in dir(plugin)):
+            raise TypeError(f"{plugin!r} is no plugin: it has no function named {hookspecs.PROJECT}_*")
+        if self.is_registered(plugin):
+            raise ValueError(f"this plugin is registered already, as {self.get_name(plugin)}")
         self._hooks = None
         try:
             registered = super().register(plugin, name or self._name_for(plugin))
@@ -115,7 +119,9 @@ class PluginManager(_Manager):
         found = {point.name: point for point in importlib.metadata.entry_points(group=hookspecs.PROJECT)}
         missing = set(names) - set(found)
         if missing:
-            raise LookupError(f"no plugin named {', '.join(sorted(missing))}; installed: {', '.join(sorted(found))}")
+            raise LookupError(
+                f"no plugin named {', '.join(sorted(missing))}; installed: {', '.join(sorted(found)) or 'none'}"
+            )
         loaded = []
         for name in names or sorted(found):
             if self.has_plugin(name) or self.is_blocked(name):
@@ -136,9 +142,13 @@ class PluginManager(_Manager):
             hooks = self._hooks = Hooks(self, tracing=self.tracing)
         return hooks
 
-    def _name_for(self, plugin: object) -> str | None:
-        name = getattr(plugin, "__name__", None) or type(plugin).__name__
-        return None if self.has_plugin(name) or self.is_blocked(name) else name
+    def _name_for(self, plugin: object) -> str:
+        name = stem = getattr(plugin, "__name__", None) or type(plugin).__name__
+        number = 1
+        while self.has_plugin(name) or self.is_blocked(name):
+            number += 1
+            name = f"{stem}-{number}"
+        return name
 
     def _check(self, plugin: object) -> None:
         self.check_pending()

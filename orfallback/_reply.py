@@ -11,10 +11,9 @@ from typing import Any
 
 from orfallback._types import Json, UpstreamError
 
-_CONTENT = ("content", "tool_calls", "refusal", "audio", "images", "function_call")
 _REASONING = ("reasoning", "reasoning_content")
-# DeepSeek's way of saying that it gave up half way.
-_FAILED = frozenset({"error", "insufficient_system_resource"})
+# The last two are DeepSeek's and vLLM's ways of saying that they gave up half way.
+_FAILED = frozenset({"error", "insufficient_system_resource", "abort"})
 
 
 class NotJSON(ValueError):
@@ -58,8 +57,8 @@ def choices(body: Any) -> list[Json]:
 
 
 def part(choice: Json) -> Json:
-    """Return a choice's ``message`` or ``delta``, whichever it has."""
-    for key in ("message", "delta"):
+    """Return a choice's ``delta`` or ``message``; where a chunk has both, the latter is all the text so far."""
+    for key in ("delta", "message"):
         found = choice.get(key)
         if isinstance(found, dict):
             return found
@@ -67,21 +66,45 @@ def part(choice: Json) -> Json:
 
 
 def has_content(body: Any) -> bool:
-    """Tell whether any choice carries what a user asked for: text, tool calls, a refusal, audio or images."""
+    """Tell whether any choice carries what a user asked for: text, tool calls, a refusal, audio or images.
+
+    White space alone is no text, and a value of another type than the service's is nothing.
+    """
     return any(_speaks(part(choice)) for choice in choices(body))
 
 
 def _speaks(said: Mapping[str, Any]) -> bool:
-    for key in _CONTENT:
-        value = said.get(key)
-        if value and not (key == "content" and isinstance(value, list) and not any(map(_is_part, value))):
-            return True
-    return False
+    content = said.get("content")
+    if _is_text(content) or (isinstance(content, list) and any(map(_is_part, content))):
+        return True
+    return (
+        _any_dict(said.get("tool_calls"), "function", "id", "custom")
+        or _is_text(said.get("refusal"))
+        or _any_dict([said.get("audio")], "data", "transcript", "id")
+        or _any_dict(said.get("images"))
+        or _any_dict([said.get("function_call")], "name", "arguments")
+    )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and not value.isspace()
+
+
+def _any_dict(values: Any, *keys: str) -> bool:
+    """Tell whether a list has an object that holds something, under one of these keys if any are named."""
+    if not isinstance(values, list):
+        return False
+    return any(isinstance(v, dict) and (any(map(v.get, keys)) if keys else bool(v)) for v in values)
 
 
 def _is_part(value: Any) -> bool:
-    """Tell whether a part of a content list holds something: text that is not empty, or anything but text."""
-    return isinstance(value, dict) and (value.get("type", "text") != "text" or bool(value.get("text")))
+    """Tell whether a part of a content list holds something for the user: text, or a picture or the like."""
+    if not isinstance(value, dict):
+        return False
+    kind = value.get("type", "text")
+    if kind in ("text", "output_text"):
+        return _is_text(value.get("text"))
+    return kind not in ("thinking", "reasoning") and len(value) > 1
 
 
 def has_reasoning(body: Any) -> bool:
@@ -131,6 +154,8 @@ def index_of(choice: Json) -> int:
 def as_chunk(reply: Json) -> Json:
     """Return a whole reply as one chunk, for a server that ignores ``stream``."""
     turned = [{**choice, "delta": part(choice)} for choice in choices(reply)]
+    for choice in turned:
+        choice.pop("message", None)
     return {**reply, "object": "chat.completion.chunk", "choices": turned}
 
 
@@ -144,25 +169,34 @@ def error_in(body: Any) -> UpstreamError | None:
     """
     if not isinstance(body, dict):
         return None
-    found = body.get("error")
-    if found:
-        return _read_error(found)
-    for choice in choices(body):
-        if choice.get("error"):
-            return _read_error(choice["error"])
-        finish = choice.get("finish_reason")
-        if (isinstance(finish, str) and finish in _FAILED) or choice.get("native_finish_reason") == "error":
-            return UpstreamError(message="the reply ended with finish_reason error")
+    if body.get("error"):
+        return _read_error(body["error"])
+    found = choices(body)
+    if not found and _looks_like_error(body):
+        return refusal_in(body)
+    for choice in found:
+        inner = choice.get("error") or part(choice).get("error")
+        if inner:
+            return _read_error(inner)
+        for finish in (choice.get("finish_reason"), choice.get("native_finish_reason")):
+            if isinstance(finish, str) and finish.lower() in _FAILED:
+                return UpstreamError(message=f"the reply ended with finish_reason {finish.lower()}")
     return None
+
+
+def _looks_like_error(body: Json) -> bool:
+    """Tell an error that other servers put at the top of a body or event without ``error``: vLLM, FastAPI, gateways."""
+    if body.get("object") == "error" or body.get("type") == "error" or body.get("errors"):
+        return True
+    return body.get("error") is not None or "detail" in body or ("message" in body and "code" in body)
 
 
 def refusal_in(body: Any) -> UpstreamError:
     """Read the body of a bad status: OpenRouter's envelope, or what vLLM, FastAPI and proxies send instead."""
     if isinstance(body, dict):
-        if body.get("error"):
-            return _read_error(body["error"])
-        if "detail" in body:
-            return _read_error(body["detail"])
+        for key in ("error", "errors", "detail"):
+            if body.get(key):
+                return _read_error(body[key])
         if "message" in body:
             return _read_error(body)
     return _read_error(body) if isinstance(body, (list, str)) and body else UpstreamError()

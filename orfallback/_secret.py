@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import requests
 from requests.auth import AuthBase
@@ -30,8 +30,12 @@ class Secret(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Authorize a request."""
-        request.headers["Authorization"] = f"Bearer {self._value}"
+        request.headers["Authorization"] = _Unshown(f"Bearer {self._value}")
         return request
+
+    def reveal(self) -> str:
+        """Return the key, to look for it in what came back."""
+        return self._value
 
     @property
     def digest(self) -> str:
@@ -56,10 +60,37 @@ class Secret(AuthBase):
         raise TypeError("a key does not pickle")
 
 
+class _Unshown(str):
+    """A header's value that a traceback rendered with its variables does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class Unshown(dict[str, Any]):
+    """A mapping that may hold a key or a prompt, and does not show what it holds."""
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(map(str, self))}>"
+
+
+class UnshownBytes(bytes):
+    """Bytes that may hold a prompt, and do not show it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+
 def _fault_of(value: object) -> str:
     if not isinstance(value, str):
         return f"a key is a string, not {type(value).__name__}"
     stripped = value.strip()
+    if stripped.lower().startswith("bearer "):
+        return "a key is given without the word Bearer"
     if not stripped:
         return "a key is not empty; None means that there is none"
     if not (stripped.isascii() and stripped.isprintable() and " " not in stripped):

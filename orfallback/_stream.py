@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +37,9 @@ class Stream:
         self._answered = answered
         self._pid = os.getpid()
         self._state = _OPEN
+        # The thread that is reading now, and whether another one has closed the stream meanwhile.
+        self._reader: int | None = None
+        self._left = False
         value = answered.value
         if isinstance(value, Chunks):
             self._chunks: Chunks | None = value
@@ -86,12 +90,9 @@ class Stream:
         return self
 
     def __next__(self) -> Json:
-        if self._state != _OPEN:
-            if self._state == _DONE:
-                raise StopIteration
-            raise StreamConsumedError("this stream broke, or was closed")
-        if self._pid != os.getpid():
-            raise StreamConsumedError("this stream belongs to the process that made it")
+        if self._state == _DONE:
+            raise StopIteration
+        self._claim()
         try:
             return self._next()
         except StopIteration:
@@ -99,12 +100,35 @@ class Stream:
             self._answered.end(None)
             raise
         except Broken as error:
-            broken = error.outcome
+            broken = None if self._left else error.outcome
+        except Exception as error:
+            if not self._left:
+                self._cancel(error)
+                raise
+            broken = None
         except BaseException as error:
             self._cancel(error)
             raise
-        # Outside of the handler, so that nothing of the wire hangs on the error.
+        finally:
+            self._reader = None
+        # Outside of the handlers, so that nothing of the wire hangs on the error.
+        if broken is None:
+            self._cancel(None)
+            raise StreamConsumedError("this stream was closed by another thread while it was read")
         raise self._interrupted(broken)
+
+    def _claim(self) -> None:
+        """Become the one that reads.
+
+        :raises StreamConsumedError: if that cannot be.
+        """
+        if self._state != _OPEN:
+            raise StreamConsumedError("this stream broke, or was closed")
+        if self._pid != os.getpid():
+            raise StreamConsumedError("this stream belongs to the process that made it")
+        if self._reader is not None:
+            raise StreamConsumedError("another thread reads this stream")
+        self._reader = threading.get_ident()
 
     def _next(self) -> Json:
         if self._chunks is not None:
@@ -116,19 +140,26 @@ class Stream:
         return chunk
 
     def iter_text(self) -> Iterator[str]:
-        """Yield the pieces of choice 0's text as they come, none of them empty."""
+        """Yield the pieces of choice 0's text as they come, none of them empty. Leaving the loop closes the stream."""
         for chunk in self:
             text = _reply.chunk_text(chunk)
             if text:
-                yield text
+                try:
+                    yield text
+                except GeneratorExit:
+                    # Whoever leaves this loop leaves the stream: a web server closes what it iterates, no more.
+                    self.close()
+                    raise
 
     def read(self) -> Completion:
-        """Read to the end, and return the whole answer, with what was iterated before."""
-        for _ in self:
-            pass
-        return self._completion()
+        """Read to the end, and return the whole answer, with what was iterated before; again, if it was read already.
 
-    def _completion(self) -> Completion:
+        :raises StreamInterrupted: when the stream breaks.
+        :raises requests.exceptions.StreamConsumedError: if it broke before, or was closed.
+        """
+        if self._state != _DONE:
+            for _ in self:
+                pass
         return Completion(
             self._joiner.body(),
             requested_model=self.requested_model,
@@ -139,9 +170,18 @@ class Stream:
     # -- ending --
 
     def close(self) -> None:
-        """Read no more, and close the connection; what was left unread counts as cancelled, nobody's fault."""
-        if self._state == _OPEN and self._pid == os.getpid():
+        """Read no more, and close the connection; what was left unread counts as cancelled, nobody's fault.
+
+        Another thread may call it while one reads: the reader is woken, and gets StreamConsumedError.
+        """
+        if self._state != _OPEN or self._pid != os.getpid():
+            return
+        if self._reader in (None, threading.get_ident()):
             self._cancel(None)
+        elif self._chunks is not None:
+            # The thread that reads is woken, and ends the call itself.
+            self._left = True
+            self._chunks.interrupt()
 
     def _cancel(self, error: BaseException | None) -> None:
         self._finish(_CLOSED, verdict=Verdict.abort(Reason.CANCELLED))

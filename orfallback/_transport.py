@@ -12,8 +12,7 @@ import io
 import math
 import os
 import socket
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -21,7 +20,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import Timeout
 
-from orfallback._secret import Secret
+from orfallback._request import Request
 from orfallback._watch import Watch
 
 # What stands for "no limit" towards sockets, which take no infinity (s).
@@ -30,26 +29,6 @@ _FOREVER = 86_400.0 * 365
 _SLACK = 0.005
 #: Connections kept for each host: one a thread is what a busy host wants.
 POOL_SIZE = 128
-
-
-class Request(NamedTuple):
-    """One POST, ready to be sent.
-
-    :ivar model: the model asked.
-    :ivar url: where to.
-    :ivar body: JSON, encoded.
-    :ivar headers: those of this attempt alone, without Authorization.
-    :ivar secret: the key, or None.
-    """
-
-    model: str
-    url: str
-    body: bytes
-    headers: Mapping[str, str]
-    secret: Secret | None
-
-    def __repr__(self) -> str:
-        return f"<Request {self.model} {self.url}: {len(self.body)} bytes>"
 
 
 # -- sockets under a watch --
@@ -128,25 +107,44 @@ class _Response(http.client.HTTPResponse):
         while self.status in (102, 103):
             self.headers = self.msg = None  # type: ignore[assignment]  # how http.client says "not begun"
             super().begin()
+        if self.status == 101:
+            # Whatever the connection speaks now, it is not for us.
+            self.will_close = True
 
 
 class _Watched(HTTPConnection):
-    """A connection that obeys the watch, and knows whether it has served before."""
+    """A connection that obeys the watch, if it is given one, and knows whether it has served before."""
 
-    timeout: _Seconds
     _served = False
+
+    @property
+    def _watch(self) -> Watch | None:
+        return getattr(self.timeout, "watch", None)
 
     def connect(self) -> None:
         self._served = False
         super().connect()
-        # The limit for connecting is not for sending: a large body over a slow line takes its time.
-        self.sock.settimeout(_Seconds.of(self.timeout.watch.remaining(), self.timeout.watch))
+        watch = self._watch
+        if watch is not None:
+            watch.connected = True
+            # The limit for connecting is not for sending: a large body over a slow line takes its time.
+            watch.start()
+            self.timeout = _Seconds.of(watch.remaining(), watch)
+            self.sock.settimeout(self.timeout)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        watch = self.timeout.watch
-        watch.reused = self._served
+        watch = self._watch
+        if watch is None:
+            super().request(*args, **kwargs)
+            return
+        if self.sock is not None and self._served and getattr(self.sock, "pending", int)():
+            # What TLS holds beyond the last reply would be taken for the next one.
+            self.close()
+        watch.reused = self._served and self.sock is not None
         if self.sock is not None:
-            self.sock.settimeout(_Seconds.of(watch.remaining(), watch))
+            watch.connected = True
+            # urllib3 sets it on the socket: the limit for connecting would be that for sending.
+            self.timeout = _Seconds.of(watch.remaining(), watch)
         super().request(*args, **kwargs)
         watch.sent = True
         watch.start()
@@ -156,9 +154,13 @@ class _Watched(HTTPConnection):
         self._served = True
         return response
 
-    def response_class(self, sock: socket.socket, *args: Any, **kwargs: Any) -> _Response:  # type: ignore[override]
-        # http.client calls it as a class.
-        return _Response(sock, self.timeout.watch, *args, **kwargs)
+    def _respond(self, sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
+        if self._watch is None:
+            return http.client.HTTPResponse(sock, *args, **kwargs)
+        return _Response(sock, self._watch, *args, **kwargs)
+
+    # http.client calls it as a class.
+    response_class = _respond  # type: ignore[assignment]
 
 
 class _WatchedTLS(_Watched, HTTPSConnection):
@@ -166,18 +168,22 @@ class _WatchedTLS(_Watched, HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Watched  # type: ignore[assignment]  # its response_class is a method, called as a class
+    ConnectionCls = _Watched
 
 
 class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _WatchedTLS  # type: ignore[assignment]  # likewise
+    ConnectionCls = _WatchedTLS
 
 
 _POOLS = {"http": _Pool, "https": _TLSPool}
 
 
 class WatchedAdapter(HTTPAdapter):
-    """requests' own adapter, over connections that obey a watch."""
+    """requests' own adapter, over connections whose every read obeys the chain's limits.
+
+    Mount one on a session of your own that you give to a chain, and its limits hold to the byte:
+    ``session.mount("https://", WatchedAdapter())``. For everything else it is an ``HTTPAdapter``.
+    """
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pool manager, with pools of watched connections."""
@@ -190,6 +196,15 @@ class WatchedAdapter(HTTPAdapter):
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """Make the response; a Content-Type that requests cannot read is none."""
+        try:
+            return super().build_response(req, resp)
+        except AttributeError:
+            # requests before 2.34 takes ``charset`` without a value for a bool.
+            del resp.headers["Content-Type"]
+            return super().build_response(req, resp)
 
     def close(self) -> None:
         """Close every kept connection now; urllib3 would leave that to the collector of garbage."""
@@ -239,7 +254,8 @@ class Transport:
     """Sends requests through one session for each process; threads share it.
 
     :param session: the application's own, used as it is and never closed; None makes one. Through a session of the
-        application a limit is checked between two reads, so it can be overrun by one gap between two bytes.
+        application a limit is checked between two reads of the body; a server that drips its *headers* can overrun it
+        for as long as it likes, unless a :class:`WatchedAdapter` is mounted there.
     """
 
     def __init__(self, session: requests.Session | None = None) -> None:
@@ -263,19 +279,26 @@ class Transport:
 
     def _send_given(self, session: requests.Session, request: Request, watch: Watch) -> requests.Response:
         headers = {"Content-Type": "application/json", **request.headers}
+        # A callable: a header would be replaced by an entry of .netrc.
+        auth = _keyless if request.bare else request.secret
         prepared = session.prepare_request(
-            # A callable: a header would be replaced by an entry of .netrc.
-            requests.Request("POST", request.url, data=request.body, headers=headers, auth=request.secret)
+            requests.Request("POST", request.url, data=request.body, headers=headers, auth=auth)
         )
+        # After the session's own hooks, before Session.send looks for a redirect.
+        prepared.hooks["response"] = [*prepared.hooks.get("response", ()), _hide_redirect]
         settings: Any = session.merge_environment_settings(prepared.url or "", {}, True, None, None)
-        settings["timeout"] = (_or_none(watch.connecting()), _or_none(watch.remaining()))
-        adapter = session.get_adapter(prepared.url or "")
-        watch.sent = True
-        response = adapter.send(prepared, **settings)
-        for hook in prepared.hooks.get("response", ()):
-            # What Session.send would do: a hook may put another response in place of this one.
-            response = hook(response, **settings) or response
-        return response
+        if isinstance(session.get_adapter(prepared.url or ""), WatchedAdapter):
+            settings["timeout"] = _Limits(watch)
+        else:
+            settings["timeout"] = (_or_none(watch.connecting()), _or_none(watch.remaining()))
+            watch.connected = watch.sent = True
+        try:
+            return session.send(prepared, allow_redirects=False, **settings)
+        except requests.HTTPError as error:
+            if error.response is None:
+                raise
+            # A hook of the session called raise_for_status(): the status is what the chain wants to judge.
+            return error.response
 
     def brings_key(self) -> bool:
         """Tell whether the application's session authorizes its requests itself."""
@@ -291,3 +314,14 @@ class Transport:
 
 def _or_none(seconds: float) -> float | None:
     return None if seconds == math.inf else max(seconds, 0.001)
+
+
+def _keyless(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Take off a key that the session brought: it was not given for this origin."""
+    request.headers.pop("Authorization", None)
+    return request
+
+
+def _hide_redirect(response: requests.Response, **_: Any) -> None:
+    """Keep ``Session.send`` from reading the body of a redirect without limit, which it does even if not to follow."""
+    response.headers.pop("Location", None)

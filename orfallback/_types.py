@@ -59,6 +59,10 @@ class Target:
     name: str = ""
     endpoint: str = field(default="", repr=False)
 
+    def __post_init__(self) -> None:
+        # A list is what people write; a tuple is what can be hashed.
+        object.__setattr__(self, "drop", (self.drop,) if isinstance(self.drop, str) else tuple(self.drop))
+
     @property
     def free(self) -> bool:
         """Whether it is one of OpenRouter's ``:free`` variants, which share one rate limit."""

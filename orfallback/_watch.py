@@ -21,12 +21,14 @@ class Watch:
     :ivar limit: the name of the limit of the moment, as in :class:`~orfallback.Timeouts`.
     :ivar seconds: that limit, in seconds.
     :ivar received: bytes that came from the socket.
+    :ivar connected: whether there is a connection.
     :ivar sent: whether the request has left.
     :ivar reused: whether the connection had served before.
     """
 
     __slots__ = (
-        "_budget", "_clock", "_connect", "_deadline", "_since", "limit", "received", "reused", "seconds", "sent",
+        "_budget", "_clock", "_connect", "_deadline", "_since",
+        "connected", "limit", "received", "reused", "seconds", "sent",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, deadline: float, connect: float | None) -> None:
@@ -37,6 +39,7 @@ class Watch:
         self._budget = self.seconds = math.inf
         self.limit = ""
         self.received = 0
+        self.connected = False
         self.sent = False
         self.reused = False
 
@@ -74,8 +77,10 @@ class Watch:
         """Say in words which limit was hit."""
         if self._deadline - self._clock.monotonic() <= 0:
             return "the call's deadline came"
-        if not self.sent:
+        if not self.connected:
             return f"no connection within {self._connect:g} s"
+        if not self.sent:
+            return f"the request could not be sent within {self.seconds:g} s"
         return f"{_MEANING.get(self.limit, self.limit)} {self.seconds:g} s"
 
 

@@ -7,14 +7,16 @@ before the outcome is returned; an open stream is its receiver's to close.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from orfallback import _reply
 from orfallback._chunks import Broken, Chunks
 from orfallback._clock import Clock
 from orfallback._exchange import BODY_LIMIT, REFUSAL_LIMIT, Exchange
 from orfallback._faults import WIRE_ERRORS, Cut, cut_by
+from orfallback._request import Request
 from orfallback._text import clean
-from orfallback._transport import Request, Transport
+from orfallback._transport import Transport
 from orfallback._types import Outcome, Timeouts, UpstreamError
 from orfallback._verdict import Fault
 from orfallback._watch import Watch
@@ -45,7 +47,7 @@ class Wire:
         :param deadline: the instant on the chain's clock by which the call ends.
         """
         watch = Watch(self._clock, deadline, self._timeouts.connect)
-        exchange = Exchange(self._clock, watch, request.model, request.url)
+        exchange = Exchange(self._clock, watch, request)
         if stream:
             watch.allow("first_token", self._timeouts.first_token)
         else:
@@ -83,14 +85,14 @@ class Wire:
 
 def _refusal(exchange: Exchange) -> Outcome:
     """Read the body of a bad status, bounded, so that its connection can be used again."""
-    exchange.watch.allow("answer", min(_REFUSAL_SECONDS, exchange.watch.seconds))
+    exchange.watch.allow("answer", min(_REFUSAL_SECONDS, exchange.watch.remaining()))
     pieces: list[bytes] = []
     try:
         pieces.extend(exchange.chunks(REFUSAL_LIMIT))
     except Cut:
         pass  # The status has been read, and says enough.
     exchange.close()
-    content = b"".join(pieces)
+    content = exchange.scrub(b"".join(pieces))
     try:
         body = _reply.decode(content)
     except _reply.NotJSON:
@@ -105,27 +107,48 @@ def _whole(exchange: Exchange, head: bytes = b"") -> Outcome:
         pieces.extend(exchange.chunks(BODY_LIMIT))
     except Cut as cut:
         exchange.close()
-        return exchange.outcome(content=b"".join(pieces)[:REFUSAL_LIMIT], fault=cut.fault, detail=cut.detail)
+        return _malformed(exchange, b"".join(pieces), cut.fault, cut.detail)
     exchange.close()
     content = b"".join(pieces)
     try:
         body = _reply.decode(content)
     except _reply.NotJSON:
-        detail = f"not JSON: {_describe(content)}"
-        return exchange.outcome(content=content[:REFUSAL_LIMIT], fault=Fault.MALFORMED, detail=detail)
+        # Not quoted: it may be half an answer.
+        what = _page(content) or f"{len(content)} bytes"
+        return _malformed(exchange, content, Fault.MALFORMED, f"not JSON: {what}")
     if not isinstance(body, dict):
-        return exchange.outcome(body, content=content[:REFUSAL_LIMIT], fault=Fault.MALFORMED, detail="no JSON object")
+        return _malformed(exchange, content, Fault.MALFORMED, "no JSON object")
+    if _reply.error_in(body) is not None:
+        content = exchange.scrub(content[:REFUSAL_LIMIT])
+        body = _decoded_again(content, body)
     return exchange.outcome(body, content=content[:REFUSAL_LIMIT], error=_reply.error_in(body), value=body)
 
 
+def _malformed(exchange: Exchange, content: bytes, fault: Fault, detail: str) -> Outcome:
+    return exchange.outcome(content=exchange.scrub(content[:REFUSAL_LIMIT]), fault=fault, detail=detail)
+
+
+def _decoded_again(scrubbed: bytes, body: Any) -> Any:
+    """Return a body after it was scrubbed; as it was, if it was too long to be scrubbed whole."""
+    try:
+        return _reply.decode(scrubbed)
+    except _reply.NotJSON:
+        return body
+
+
 def _describe(content: bytes) -> str:
-    """Say what a body is that is not JSON, without handing on a page."""
+    """Say what the body of a refusal is that is not JSON, without handing on a page."""
+    return _page(content) or clean(content[:1000].decode(errors="replace"))
+
+
+def _page(content: bytes) -> str:
+    """Say what a body is that is nothing, or a page; "" for anything else."""
     if not content.strip():
         return "an empty body"
-    if _reply.is_page(content):
-        title = re.search(rb"<title[^>]*>([^<]{1,200})", content[:4096], re.IGNORECASE)
-        return f"an HTML page: {clean(title[1].decode(errors='replace'))}" if title else "an HTML page"
-    return clean(content[:1000].decode(errors="replace"))
+    if not _reply.is_page(content):
+        return ""
+    title = re.search(rb"<title[^>]*>([^<]{1,200})", content[:4096], re.IGNORECASE)
+    return f"an HTML page: {clean(title[1].decode(errors='replace'))}" if title else "an HTML page"
 
 
 # -- streams --

@@ -262,6 +262,19 @@ WIRE = [
     Row("30 signs of life for ever", keep_alive(), R.TIMEOUT, timeouts=QUICK),
     Row("30 dripped body", drip("body"), R.TIMEOUT, timeouts=QUICK),
     Row("30 dripped headers", drip("headers"), R.TIMEOUT, status=None, timeouts=QUICK),
+    Row(
+        "30 a flood of deltas without content",
+        events(*[delta(role="assistant")] * 200, end=End.HANG),
+        R.TIMEOUT,
+        modes=("stream",),
+        timeouts=QUICK,
+    ),
+    Row(
+        "29b more events without content than any stream has",
+        events(*[delta(role="assistant")] * 1_100),
+        R.MALFORMED,
+        modes=("stream",),
+    ),
     Row("30 empty deltas for ever", empty_deltas(), R.TIMEOUT, timeouts=QUICK),
 ]
 
@@ -294,6 +307,9 @@ HIDDEN = [
     Row("25 DeepSeek gave up", reply(choice("insufficient_system_resource", {"content": "ha"})), R.SERVER_ERROR),
     Row("26 no choices", reply({"id": "gen-3", "choices": []}), R.EMPTY),
     Row("26 empty text", reply(choice("stop", {"content": ""})), R.EMPTY),
+    Row("26 white space", reply(choice("stop", {"content": " \n"})), R.EMPTY),
+    Row("26 a number for text", reply(choice("stop", {"content": 5})), R.EMPTY),
+    Row("26 a tool call of nothing", reply(choice("stop", {"content": "", "tool_calls": [{}]})), R.EMPTY),
     Row("26 null text", reply(choice("stop", {"content": None})), R.EMPTY),
     Row("26 reasoning alone", reply(choice("stop", {"content": "", "reasoning": "hm"})), R.EMPTY),
     Row(

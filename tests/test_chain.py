@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from rows import BOTH
 from orfallback import (
     DEFAULT_MODELS,
     Call,
+    CallRejected,
     Chain,
     ChainExhausted,
     Completion,
@@ -179,27 +182,6 @@ def test_replace_shares_connections_and_plugins(sim: Simulator, chain: Chain) ->
         chain.replace(modles=[])
 
 
-def test_a_given_session_is_used_and_left_open(sim: Simulator, clock: FakeClock) -> None:
-    """The application's session keeps its headers, auth and hooks, and is not closed."""
-    seen: list[int] = []
-
-    def hook(response: requests.Response, *args: Any, **kwargs: Any) -> None:
-        seen.append(response.status_code)
-
-    with requests.Session() as session:
-        session.headers["X-Title"] = "mine"
-        session.headers["Authorization"] = "Bearer sk-the-sessions-own"
-        session.hooks["response"].append(hook)
-        sim.script("a/a", status(502))
-        with Chain(FOUR, base_url=sim.base_url, session=session, clock=clock) as chain:
-            assert chain.complete("hi").model == "b/b"
-            assert chain.stream("hi").read().model == "b/b"
-        assert session.get(f"{sim.base_url}/models").ok
-    assert [request.headers.get("x-title") for request in sim.requests[:2]] == ["mine", "mine"]
-    assert all(request.authorized for request in sim.requests[:2])
-    assert seen[:2] == [502, 200]
-
-
 @responses.activate
 def test_under_responses(clock: FakeClock) -> None:
     """The chain works under ``responses``, so that an application's own tests go on."""
@@ -255,6 +237,14 @@ BAD_OPTIONS = [
     pytest.param({"api_key": "sk\nnew"}, ValueError, id="a key with a newline inside"),
     pytest.param({"plugins": [Recorder]}, TypeError, id="a class for a plugin"),
     pytest.param({"modles": []}, TypeError, id="an unknown option"),
+    pytest.param({"models": 5}, TypeError, id="models that are a number"),
+    pytest.param({"plugins": "my.module"}, TypeError, id="plugins that are text"),
+    pytest.param({"plugins": ["my.module"]}, TypeError, id="a plugin that is text"),
+    pytest.param({"plugins": [object()]}, TypeError, id="a plugin without hooks"),
+    pytest.param({"session": requests.Session}, TypeError, id="a session that is a class"),
+    pytest.param({"clock": 5}, TypeError, id="a clock that is a number"),
+    pytest.param({"base_url": "http://x/v1/chat/completions"}, ValueError, id="a URL of the endpoint itself"),
+    pytest.param({"api_key": "Bearer sk-x"}, ValueError, id="a key with Bearer"),
 ]
 
 
@@ -265,12 +255,101 @@ def test_mistakes_are_told_at_construction(options: dict[str, Any], kind: type[E
         Chain(**options)
 
 
+def test_the_mapping_is_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain made from a mapping has no key of the process's own environment, nor has a copy of it."""
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    chain = Chain.from_env({})
+    for keyless in (chain, chain.replace(models=["a/a"])):
+        with pytest.raises(CallRejected, match="no key for OpenRouter"):
+            keyless.complete("hi")
+
+
+def test_the_default_url_spelt_out_has_the_environments_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenRouter's own URL is the same endpoint, whether it is spelt out or not."""
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    assert Chain(base_url="https://openrouter.ai/api/v1/").targets == Chain().targets
+
+
+def test_a_mapping_of_plain_data() -> None:
+    """What settings can only write as plain data is made into targets, timeouts and plugins."""
+    chain = Chain.from_mapping(
+        {
+            "MODELS": ["a/a", {"model": "b/b", "base_url": "http://localhost:1/v1", "drop": ["seed"]}],
+            "TIMEOUTS": {"deadline": 5},
+            "PLUGINS": ["orfallback.testing.Recorder"],
+            "DELAY": "orfallback.testing.no_delay",
+        }
+    )
+    assert chain.targets[1].drop == ("seed",)
+    assert chain.plugin_manager.has_plugin("Recorder")
+    with pytest.raises(ImportError, match=r"'no\.such'"):
+        Chain.from_mapping({"plugins": ["no.such"]})
+
+
+def test_a_plugin_is_taken_off_by_name_or_by_itself(sim: Simulator, chain: Chain) -> None:
+    """``unregister`` takes a plugin off from the next call on, and tells a name that is not there."""
+    recorder = Recorder()
+    chain.register(recorder)
+    chain.complete("hi")
+    chain.unregister(recorder)
+    chain.unregister("logging")
+    chain.complete("hi")
+    assert recorder.hooks.count("call_started") == 1
+    with pytest.raises(LookupError, match=r"'logging' is registered; there are: none"):
+        chain.unregister("logging")
+
+
 def test_from_mapping() -> None:
     """A settings mapping takes the constructor's names in any case, and unknown ones raise."""
     chain = Chain.from_mapping({"MODELS": ["a/a"], "Delay": 0, "api_key": KEY})
     assert [target.model for target in chain.targets] == ["a/a"]
     with pytest.raises(ValueError, match="modles"):
         Chain.from_mapping({"modles": []})
+
+
+@pytest.mark.parametrize("value", ["a\nb", "\u00e9", 5, None])
+def test_a_header_that_cannot_be_sent_is_the_plugins_fault(value: Any, sim: Simulator, chain: Chain) -> None:
+    """A header that no request can carry raises, with the plugin's mistake in words, and no model is blamed."""
+
+    class Prepare:
+        def orfallback_prepare(self, headers: dict[str, Any]) -> None:
+            headers["X-Title"] = value
+
+    chain.register(Prepare())
+    with pytest.raises(ValueError, match="'X-Title'"):
+        chain.complete("hi")
+    assert sim.requests == []
+
+
+def broken_chain() -> None:
+    """Make a chain that cannot be."""
+    Chain("a/a", api_key=KEY, base_url="bad")
+
+
+def broken_mapping() -> None:
+    """Make a chain of settings that cannot be."""
+    Chain.from_mapping({"api_key": KEY, "rounds": 0})
+
+
+def broken_environment() -> None:
+    """Make a chain of an environment that cannot be."""
+    Chain.from_env({"OPENROUTER_API_KEY": KEY, "ORFALLBACK_DELAY": "soon"})
+
+
+def broken_copy() -> None:
+    """Make a copy that cannot be."""
+    Chain("a/a", base_url="http://x").replace(api_key=KEY, rounds=0)
+
+
+@pytest.mark.parametrize("make", [broken_chain, broken_mapping, broken_environment, broken_copy])
+def test_a_mistake_can_be_rendered_without_the_key(make: Any) -> None:
+    """The traceback of a refused option renders with its variables, and the library's frames show no key."""
+    with pytest.raises(ValueError, match=r"base_url|rounds|ORFALLBACK_DELAY") as caught:
+        make()
+    rendered = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    ours = [frame for frame in rendered.stack if "orfallback" in Path(frame.filename).parts]
+    assert ours
+    assert KEY not in str([frame.locals for frame in ours])
 
 
 def test_strategies_by_argument(sim: Simulator, clock: FakeClock) -> None:

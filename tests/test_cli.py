@@ -71,6 +71,23 @@ def test_wrong_usage() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_an_empty_question() -> None:
+    """A question of nothing is wrong usage."""
+    done = run(*DEMO, "")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the question is empty" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk() -> None:
+    """What cannot be written is told in a sentence, with status 1."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*DEMO, "--delay", "0"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("missing", ["click", "rich"])
 def test_without_the_extra(missing: str, tmp_path: Path) -> None:
     """Without the extra the command says what to install, with status 3 and no traceback."""
@@ -105,6 +122,7 @@ def test_ctrl_c_ends_with_130() -> None:
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in told
+    assert "cancelled" not in told
 
 
 @pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])

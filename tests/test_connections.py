@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import trustme
 
-from orfallback import Chain, ChainExhausted, Reason
-from orfallback.testing import End, FakeClock, Simulator, answer, cut, raw, status
+from orfallback import Chain, ChainExhausted, Reason, Timeouts
+from orfallback.testing import End, FakeClock, Simulator, answer, cut, raw, reply, status
 
 KEY = "sk-test-0000000000000000"
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 67\r\n\r\n{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}  '
@@ -115,3 +120,72 @@ def test_a_recovered_server_is_found_again(sim: Simulator, chain: Chain) -> None
     assert {attempt.reason for attempt in caught.value.attempts} == {Reason.CONNECTION}
     sim.start()
     assert chain.complete("hi").text
+
+
+def test_a_content_type_that_requests_cannot_read(sim: Simulator, chain: Chain) -> None:
+    """A charset without a value, on which older requests stumbles, does not matter."""
+    sim.script("a/a", reply({"choices": [{"message": {"content": "Hi"}}]}, content_type="application/json; charset"))
+    assert chain.complete("hi").text == "Hi"
+    assert chain.stream("hi").read().text == "Hi"
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["a fresh connection", "a kept one"])
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_sending_is_not_connecting(warm: bool, secure: bool, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit for connecting does not bound the sending of a large body."""
+    slow = SlowReader(secure=secure)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", slow.ca)
+    timeouts = Timeouts(connect=0.2, answer=5)
+    with slow, Chain("a/a", api_key=KEY, base_url=slow.base_url, clock=clock, timeouts=timeouts) as chain:
+        if warm:
+            chain.complete("hi")
+        slow.pause = 0.6
+        assert chain.complete("x" * 8_000_000).text == "Hi"
+
+
+class SlowReader:
+    """A server that waits before it reads what it is sent, and answers then.
+
+    :param secure: whether it speaks TLS.
+    """
+
+    def __init__(self, *, secure: bool) -> None:
+        authority = trustme.CA()
+        self._file = tempfile.NamedTemporaryFile(suffix=".pem")  # noqa: SIM115 - closed in __exit__
+        authority.cert_pem.write_to_path(self._file.name)
+        self.ca = self._file.name
+        self.pause = 0.0
+        self._context: ssl.SSLContext | None = None
+        if secure:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            authority.issue_cert("127.0.0.1").configure_cert(self._context)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.base_url = f"http{'s' if secure else ''}://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def _serve(self) -> None:
+        try:
+            peer, _ = self._listener.accept()
+        except OSError:
+            return
+        if self._context is not None:
+            peer = self._context.wrap_socket(peer, server_side=True)
+        with peer, peer.makefile("rb") as reader:
+            while (line := reader.readline()) and line:
+                length = 0
+                while line not in (b"\r\n", b""):
+                    if line.lower().startswith(b"content-length:"):
+                        length = int(line.split(b":")[1])
+                    line = reader.readline()
+                threading.Event().wait(self.pause)
+                reader.read(length)
+                peer.sendall(OK)
+
+    def __enter__(self) -> SlowReader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._listener.close()
+        self._thread.join(5)
+        self._file.close()

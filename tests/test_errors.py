@@ -227,7 +227,14 @@ def choice(**fields: Any) -> dict[str, Any]:
     pytest.param({"choices": [{"delta": {"content": "a"}}, {"error": DISCONNECTED}]}, CUT, id="in-second-choice"),
     pytest.param(choice(finish_reason="error"), ENDED, id="finish-reason-alone"),
     pytest.param(choice(finish_reason="stop", native_finish_reason="error"), ENDED, id="native-finish-reason"),
-    pytest.param(choice(finish_reason="insufficient_system_resource"), ENDED, id="deepseek"),
+    pytest.param(choice(finish_reason="insufficient_system_resource"),
+        (None, "", "the reply ended with finish_reason insufficient_system_resource"), id="deepseek"),
+    pytest.param(choice(finish_reason="ERROR"), ENDED, id="upper-case"),
+    pytest.param({"object": "error", "message": "dead", "code": 500}, (500, "", "dead"), id="vllm"),
+    pytest.param({"type": "error", "message": "dead", "code": 502}, (502, "error", "dead"), id="by-type"),
+    pytest.param({"errors": [{"message": "dead"}]}, (None, "", "dead"), id="errors"),
+    pytest.param({"detail": "dead"}, (None, "", "dead"), id="fastapi"),
+    pytest.param(choice(delta={"error": {"message": "dead"}}), (None, "", "dead"), id="inside-the-delta"),
     pytest.param({"error": "busy"}, (None, "", "busy"), id="text"),
     pytest.param({"error": ["busy", "x"]}, (None, "", "busy"), id="list-of-text"),
     pytest.param({"error": [[OVERLOADED]]}, FULL, id="list-of-objects"),
@@ -253,7 +260,8 @@ def test_error_in(body: dict[str, Any], found: tuple[int | None, str, str]) -> N
 
 
 @pytest.mark.parametrize("body", [
-    None, [], "busy", 5, {}, {"error": None}, {"error": {}}, {"error": ""}, {"choices": None}, {"choices": [None, 5]},
+    None, [], "busy", 5, {}, {"error": None}, {"choices": None}, {"choices": [None, 5]},
+    {"error": {}, **choice(finish_reason="stop")}, {"detail": "x", **choice(finish_reason="stop")},
     choice(finish_reason="stop", error=None), choice(finish_reason=None), choice(finish_reason=7),
     {"error": None, **choice(message={"content": "hi"}, finish_reason="stop", native_finish_reason="stop")},
 ], ids=repr)  # fmt: skip

@@ -6,17 +6,20 @@ import logging
 import pickle
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rows import BOTH, ROWS, Row
 
+import orfallback
 from orfallback import CallRejected, Chain, FallbackError, Scope, Timeouts
-from orfallback.testing import FakeClock, Recorder, Simulator, answer
+from orfallback.testing import FakeClock, Recorder, Simulator, answer, cut, status
 
 KEY = "sk-or-v1-CANARYKEY00000000"
 PROMPT = "CANARYPROMPT why is the sky blue?"
 SECRETS = ("CANARYKEY", "CANARYPROMPT")
+PACKAGE = Path(orfallback.__file__).parent
 MODELS = ("first/model:free", "twin/model:free", "last/model")
 CASES = [pytest.param(row, mode, id=f"{row.id} [{mode}]") for row in ROWS for mode in row.modes]
 
@@ -106,7 +109,10 @@ def assert_no_secret(error: FallbackError | None, recorder: Recorder, logged: py
         places[f"log {record.name} {record.levelname}"] = f"{record.getMessage()} {vars(record)!r}"
     if error is not None:
         rendered = traceback.TracebackException.from_exception(error, capture_locals=True)
-        places["traceback"] = "".join(rendered.format())
+        # The library's own frames: this test's hold what it looks for.
+        ours = [frame for frame in rendered.stack if Path(frame.filename).parent == PACKAGE]
+        assert ours
+        places["traceback"] = f"{rendered} {[frame.locals for frame in ours]}"
         places["error"] = f"{error} {error!r} {vars(error)!r} {error.args!r}"
         places["pickle"] = repr(pickle.dumps(error))
         assert error.__cause__ is None
@@ -140,3 +146,37 @@ def test_every_error_pickles(mode: str, sim: Simulator, clock: FakeClock) -> Non
     assert (copy.response.status_code, copy.response.json()["error"]["code"]) == (502, 502)
     assert vars(copy.response)["request"] is None
     assert len(copy.attempts) == 3
+
+
+ECHOES = [
+    pytest.param(400, {"error": {"message": f"bad input: {PROMPT}", "metadata": {"raw": PROMPT}}}, id="400 prompt"),
+    pytest.param(401, {"error": {"message": f"no such key: Authorization: Bearer {KEY}"}}, id="401 key"),
+    pytest.param(502, f"upstream said: POST / Bearer {KEY} {PROMPT}", id="502 text"),
+    pytest.param(200, {"error": {"message": f"{KEY} {PROMPT}", "code": 500}}, id="200 with an error"),
+    pytest.param(200, f"echo: {KEY} {PROMPT}", id="200 text"),
+]
+
+
+@pytest.mark.parametrize("mode", BOTH)
+@pytest.mark.parametrize(("code", "body"), ECHOES)
+def test_an_echo_tells_nothing(
+    code: int, body: Any, mode: str, sim: Simulator, clock: FakeClock, recorder: Recorder,
+    logged: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """A server that sends the key or the prompt back does not bring them into an error, a pickle or a log."""
+    sim.default(status(code, body, content_type="text/plain" if isinstance(body, str) else "application/json"))
+    with chain_for(sim, ROWS[0], clock, recorder) as chain, pytest.raises(FallbackError) as caught:
+        ask(chain, mode)
+    assert_no_secret(caught.value, recorder, logged)
+
+
+@pytest.mark.parametrize("mode", BOTH)
+def test_half_an_answer_is_not_quoted(
+    mode: str, sim: Simulator, clock: FakeClock, recorder: Recorder, logged: pytest.LogCaptureFixture
+) -> None:
+    """What a model said stands in no message and no log, even where its reply was cut."""
+    sim.default(cut("json", framing="close", text="CANARYANSWER"))
+    with chain_for(sim, ROWS[0], clock, recorder) as chain, pytest.raises(FallbackError) as caught:
+        ask(chain, mode)
+    shown = f"{caught.value} {caught.value.attempts!r} {logged.text}"
+    assert "CANARYANSWER" not in shown

@@ -16,8 +16,8 @@ ROOT = Path(orfallback.__file__).parent
 #: From low to high; a package counts as one.
 ROWS: list[set[str]] = [
     {"_text", "_clock", "_sse", "_secret", "_verdict"},
-    {"_types", "_watch"},
-    {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_transport"},
+    {"_types", "_watch", "_request"},
+    {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_transport", "_scrub"},
     {"_signal", "_joiner", "_backoff", "_config", "_roster", "_exchange", "_failure", "_completion", "_payload"},
     {"_classify", "_chunks", "_logging"},
     {"_wire", "_plugins"},

@@ -149,7 +149,7 @@ def test_a_stream_connects_at_its_commit(caplog: pytest.LogCaptureFixture) -> No
             (A, B),
             {"a": refused(Verdict.fallback(Reason.UNAUTHORIZED, Scope.ENDPOINT), "No auth", 401)},
             CallRejected,
-            "No model answered after 1 attempts: a: 401 unauthorized: No auth",
+            "No model answered after 1 attempt: a: 401 unauthorized: No auth",
             id="rejected",
         ),
         pytest.param(

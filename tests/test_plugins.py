@@ -149,13 +149,21 @@ def test_plugins_are_named_after_their_class() -> None:
     first, second, third = Recorder(), Recorder(), Recorder()
     assert manager.register(first) == "Recorder"
     other = manager.register(second)
-    assert other not in (None, "Recorder")
+    assert other == "Recorder-2"
     assert manager.register(third, "mine") == "mine"
     assert [manager.get_plugin(name) for name in ("Recorder", str(other), "mine")] == [first, second, third]
     with pytest.raises(ValueError, match="mine"):
         manager.register(Recorder(), "mine")
-    with pytest.raises(ValueError, match="already registered"):
+    with pytest.raises(ValueError, match=r"registered already, as Recorder$"):
         manager.register(first, "again")
+
+
+def test_what_has_no_hook_is_no_plugin() -> None:
+    """A string, as one writes it in settings, or an object without hooks is refused instead of doing nothing."""
+    with pytest.raises(TypeError, match=r"'my\.module' is no plugin"):
+        PluginManager().register("my.module")
+    with pytest.raises(TypeError, match="no function named orfallback_"):
+        PluginManager().register(object())
 
 
 def test_a_plugin_is_unregistered_by_itself_or_by_its_name() -> None:

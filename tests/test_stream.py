@@ -106,6 +106,7 @@ WHOLE = [
     pytest.param(events(b"data:\n\n", delta(content="Hi"), b"data: \n\n", "[DONE]"), id="empty data"),
     pytest.param(events(b"event: ping\ndata: now\n\n", delta(content="Hi"), "[DONE]"), id="another gateway's ping"),
     pytest.param(events(delta("stop", content="Hi"), "[DONE]"), id="the stop chunk carries text"),
+    pytest.param(events(delta(content="Hi"), delta("stop"), "bye", "[DONE]"), id="a farewell that is no JSON"),
     pytest.param(reply(choice("stop", {"content": "Hi"})), id="a server that does not know stream"),
     pytest.param(events(delta(content="Hi"), delta("stop"), 5.0), id="silence after finish_reason"),
     pytest.param(events(delta(content="Hi"), delta("stop"), "[DONE]", 5.0), id="silence after [DONE]"),
@@ -145,6 +146,30 @@ def test_a_flagged_answer_is_an_answer(finish: str, sim: Simulator, chain: Chain
     assert sim.models_asked == ["a/a", "a/a"]
 
 
+def test_the_text_so_far_is_not_doubled(sim: Simulator, chain: Chain) -> None:
+    """A server that sends all the text so far beside each delta does not make the text come twice."""
+    pieces, said = ["He", "llo", "!"], ""
+    chunks = []
+    for piece in pieces:
+        said += piece
+        chunk = delta(content=piece)
+        chunk["choices"][0]["message"] = {"role": "assistant", "content": said}
+        chunks.append(chunk)
+    sim.script("a/a", events(*chunks, "[DONE]"))
+    stream = chain.stream("hi")
+    assert list(stream.iter_text()) == pieces
+    assert stream.read().text == "Hello!"
+
+
+def test_white_space_alone_does_not_commit(sim: Simulator, chain: Chain) -> None:
+    """White space is held back until something is said; a model that says nothing else is passed over."""
+    sim.script("a/a", events(delta(content="\n"), delta(content=" "), delta("stop"), "[DONE]"))
+    sim.script("b/b", events(delta(content="\n"), delta(content="Hi"), delta("stop"), "[DONE]"))
+    stream = chain.stream("hi")
+    assert list(stream.iter_text()) == ["\n", "Hi"]
+    assert [attempt.reason for attempt in stream.attempts] == [Reason.EMPTY, None]
+
+
 # -- after the commit --
 
 TEXT = "The sky is"
@@ -162,6 +187,23 @@ SHAPES: tuple[Any, ...] = (
 BROKEN = [
     *(pytest.param(error_in_200(shape=shape, after=TEXT), None, id=f"25 {shape}") for shape in SHAPES),
     pytest.param(error_in_200(shape="top", after=TEXT, done=True), Reason.BUSY, id="25 an error, then [DONE]"),
+    pytest.param(
+        events(delta(content=TEXT), {"object": "error", "message": "dead", "code": 500}, "[DONE]"),
+        Reason.SERVER_ERROR,
+        id="25 vLLM's error object",
+    ),
+    pytest.param(events(delta(content=TEXT), {"detail": "dead"}, "[DONE]"), Reason.SERVER_ERROR, id="25 FastAPI's"),
+    pytest.param(
+        events(delta(content=TEXT), b"event: error\ndata: upstream timed out\n\n", "[DONE]"),
+        Reason.SERVER_ERROR,
+        id="25 an error event of plain text",
+    ),
+    pytest.param(
+        events(delta(content=TEXT), b"event: ERROR\ndata: {}\n\n", "[DONE]"),
+        Reason.SERVER_ERROR,
+        id="25 an error event that tells nothing",
+    ),
+    pytest.param(events(delta(content=TEXT), delta("abort"), "[DONE]"), Reason.SERVER_ERROR, id="25 abort"),
     pytest.param(cut("content", text=TEXT), Reason.TRUNCATED, id="29 cut"),
     pytest.param(cut("content", text=TEXT, clean=True), Reason.TRUNCATED, id="29 clean end, no finish, no [DONE]"),
     pytest.param(cut("content", text=TEXT, framing="close"), Reason.TRUNCATED, id="29 closed, no framing to tell"),
@@ -301,6 +343,45 @@ def test_an_exception_in_the_loop_closes_the_connection(sim: Simulator, chain: C
     assert recorder.hooks[-1] == "call_finished"
 
 
+def test_another_thread_closes_a_stream_that_waits(sim: Simulator, chain: Chain, recorder: Recorder) -> None:
+    """The reader is woken at once, gets StreamConsumedError, and the hooks are finished once."""
+    sim.script("a/a", silence("end", text="Hi"))
+    patient = chain.replace(timeouts=Timeouts(idle=60))
+    stream = patient.stream("hi")
+    assert next(stream)["choices"]
+    waiting = threading.Timer(0.1, stream.close)
+    waiting.start()
+    with pytest.raises(StreamConsumedError, match="another thread"):
+        for _ in stream:
+            pass
+    waiting.join()
+    assert sim.wait_idle()
+    assert recorder.hooks.count("attempt_finished") == recorder.hooks.count("call_finished") == 1
+    assert recorder.seen[-2].facts["attempt"].reason is Reason.CANCELLED
+
+
+def test_two_threads_do_not_read_one_stream(sim: Simulator, chain: Chain) -> None:
+    """A second reader is refused, and the first loses nothing."""
+    gate = Gate()
+    sim.script("a/a", answer(pieces=["a", "b"], gate=gate))
+    gate.open()
+    stream = chain.stream("hi")
+    refused: list[BaseException] = []
+
+    def second() -> None:
+        try:
+            next(stream)
+        except StreamConsumedError as error:
+            refused.append(error)
+        gate.open(9)
+
+    other = threading.Timer(0.1, second)
+    other.start()
+    assert stream.read().text == "ab"
+    other.join()
+    assert len(refused) == 1
+
+
 def test_a_stream_is_iterated_once(sim: Simulator, chain: Chain) -> None:
     """Iterating again, or after close(), raises StreamConsumedError instead of giving nothing."""
     stream = chain.stream("hi")
@@ -313,6 +394,29 @@ def test_a_stream_is_iterated_once(sim: Simulator, chain: Chain) -> None:
     closed.close()
     with pytest.raises(StreamConsumedError):
         next(closed)
+
+
+def test_read_after_the_loop(sim: Simulator, chain: Chain) -> None:
+    """A stream that was shown to its end can still be read as a whole, with its tool calls and usage."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    sim.script("a/a", answer("Hi", tool_calls=[call]))
+    stream = chain.stream("hi")
+    assert "".join(stream.iter_text()) == "Hi"
+    assert stream.read().tool_calls == [call]
+    assert stream.read().text == "Hi"
+
+
+def test_leaving_the_text_closes_the_stream(sim: Simulator, chain: Chain, recorder: Recorder) -> None:
+    """A server that closes the text that it iterates stops the generation, though the stream is still held."""
+    sim.script("a/a", answer(pieces=["x"] * 1000, pace=0.01))
+    stream = chain.stream("hi")
+    text = stream.iter_text()
+    assert next(text) == "x"
+    text.close()  # type: ignore[attr-defined]  # what WSGI servers call
+    assert sim.wait_idle()
+    assert recorder.seen[-2].facts["attempt"].reason is Reason.CANCELLED
+    with pytest.raises(StreamConsumedError):
+        stream.read()
 
 
 def test_a_partial_loop_can_go_on(sim: Simulator, chain: Chain) -> None:

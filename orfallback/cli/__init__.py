@@ -39,4 +39,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except click.Abort:
         return _INTERRUPTED
+    except OSError as error:
+        # A full disk behind stdout, say; a reader that left is click's to handle, quietly.
+        click.echo(f"orfallback: {error.strerror or error}", err=True)
+        return 1
     return status if isinstance(status, int) else 0

@@ -22,7 +22,8 @@ class Narrator:
 
     def say(self, text: str = "", style: str = "") -> None:
         """Write a line."""
-        self.console.print(Text(text, style=style))
+        # The terminal wraps long lines itself: files and snippets keep theirs whole.
+        self.console.print(Text(text, style=style), soft_wrap=True)
 
     def attempt(self, attempt: Attempt) -> None:
         """Write what became of an attempt that gave no answer."""
@@ -45,4 +46,4 @@ class Narrator:
         line.append(what, style=style)
         if seconds is not None:
             line.append(f"  {seconds:.2f} s", style="dim")
-        self.console.print(line)
+        self.console.print(line, soft_wrap=True)

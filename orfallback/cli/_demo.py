@@ -7,7 +7,7 @@ import time
 
 import click
 
-from orfallback import DEFAULT_MODELS, Attempt, Call, Chain, Target
+from orfallback import DEFAULT_MODELS, Attempt, Call, Chain, Reason, Target
 from orfallback.cli._console import Narrator
 from orfallback.testing import Simulator, answer, reset, status
 
@@ -32,8 +32,8 @@ class _Telling:
         self._narrator = narrator
 
     def orfallback_attempt_finished(self, attempt: Attempt) -> None:
-        """Tell of an attempt that gave no answer."""
-        if not attempt.ok:
+        """Tell of an attempt that gave no answer; one that somebody left is no failure."""
+        if not attempt.ok and attempt.reason is not Reason.CANCELLED:
             self._narrator.attempt(attempt)
 
     def orfallback_falling_back(self, call: Call, target: Target, wait: float) -> None:
@@ -53,6 +53,8 @@ def demo(question: str, delay: float) -> None:
 
     No key and no network are needed: a simulator on this machine plays OpenRouter.
     """
+    if not question.strip():
+        raise click.UsageError("the question is empty")
     narrator = Narrator()
     busy, broken, *_ = DEFAULT_MODELS
     with Simulator() as simulator:

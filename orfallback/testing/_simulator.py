@@ -81,9 +81,12 @@ class Simulator:
         :param model: the model as requests name it.
         :param behaviours: taken in order, one a request; the last repeats.
         :raises ValueError: without a behaviour.
+        :raises TypeError: for what is none, such as a status code or a text.
         """
         if not behaviours:
             raise ValueError("a script needs a behaviour")
+        for behaviour in behaviours:
+            _check(behaviour)
         with self._lock:
             self._scripts[model] = _Script(behaviours)
 
@@ -91,7 +94,9 @@ class Simulator:
         """Say what models without a script do.
 
         :param behaviour: taken for each of their requests.
+        :raises TypeError: for what is none.
         """
+        _check(behaviour)
         with self._lock:
             self._default = behaviour
 
@@ -198,3 +203,8 @@ class _Script:
 
 def _route(received: Received) -> tuple[str, str]:
     return received.method, urlsplit(received.path).path
+
+
+def _check(behaviour: object) -> None:
+    if not callable(behaviour):
+        raise TypeError(f"a behaviour is made by a function such as status(502) or answer('Hi'), not {behaviour!r}")

@@ -1,0 +1,30 @@
+"""What one attempt sends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from orfallback._secret import Secret
+
+
+class Request(NamedTuple):
+    """One POST, ready to be sent.
+
+    :ivar model: the model asked.
+    :ivar url: where to.
+    :ivar body: JSON, encoded.
+    :ivar headers: those of this attempt alone, without Authorization.
+    :ivar secret: the key, or None.
+    :ivar bare: whether no key is to be sent at all, not even one that the application's session holds.
+    """
+
+    model: str
+    url: str
+    body: bytes
+    headers: Mapping[str, str]
+    secret: Secret | None
+    bare: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Request {self.model} {self.url}: {len(self.body)} bytes>"

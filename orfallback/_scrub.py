@@ -1,0 +1,42 @@
+"""Takes what is private out of a body that a server sent back; pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from orfallback._request import Request
+
+# A shorter message is a word that may stand anywhere (characters).
+_SHORTEST = 8
+
+
+def scrub(content: bytes, request: Request) -> bytes:
+    """Return an upstream's body without the key and the texts of the messages, where it holds them whole.
+
+    :param content: the body of a refusal, or of a reply that is none.
+    :param request: what was sent.
+    """
+    for private in _private(request):
+        # As text, and as JSON with and without escapes.
+        for form in {private, json.dumps(private)[1:-1], json.dumps(private, ensure_ascii=False)[1:-1]}:
+            content = content.replace(form.encode(errors="replace"), b"***")
+    return content
+
+
+def _private(request: Request) -> Iterator[str]:
+    if request.secret is not None:
+        yield request.secret.reveal()
+    messages = json.loads(request.body).get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict):
+            yield from (text for text in _texts(message.get("content")) if len(text) >= _SHORTEST)
+
+
+def _texts(content: Any) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict) and isinstance(part.get("text"), str):
+            yield part["text"]

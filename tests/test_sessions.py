@@ -1,0 +1,145 @@
+"""A session of the application's own: used as it is, and never closed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from orfallback import Chain, Reason, Target, Timeouts, WatchedAdapter
+from orfallback.testing import FakeClock, Simulator, answer, drip, redirect, status
+
+KEY = "sk-test-0000000000000000"
+OWN = "sk-the-sessions-own-0000"
+TWO = ["a/a", "b/b"]
+
+
+def digest(key: str) -> str:
+    """How the simulator tells keys apart."""
+    return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    """A session with a key of its own."""
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {OWN}"
+        yield session
+
+
+def test_it_keeps_its_headers_and_hooks_and_stays_open(
+    sim: Simulator, session: requests.Session, clock: FakeClock
+) -> None:
+    """Its headers, key and hooks count, in both modes, and it is usable when the chain is closed."""
+    seen: list[int] = []
+
+    def hook(response: requests.Response, *args: Any, **kwargs: Any) -> None:
+        seen.append(response.status_code)
+
+    session.headers["X-Title"] = "mine"
+    session.hooks["response"].append(hook)
+    sim.script("a/a", status(502))
+    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock) as chain:
+        assert chain.complete("hi").model == "b/b"
+        assert chain.stream("hi").read().model == "b/b"
+    assert session.get(f"{sim.base_url}/models").ok
+    assert [request.headers.get("x-title") for request in sim.requests] == ["mine"] * 5
+    assert {request.key_digest for request in sim.requests} == {digest(OWN)}
+    assert seen == [502, 200, 502, 200, 200]
+
+
+def test_its_own_send_is_called(sim: Simulator, clock: FakeClock) -> None:
+    """A subclass's ``send`` is not passed by: tracing and mocking tools put themselves there."""
+
+    class Traced(requests.Session):
+        sent = 0
+
+        def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+            Traced.sent += 1
+            request.headers["X-Trace"] = "1"
+            return super().send(request, **kwargs)
+
+    with Traced() as session, Chain(TWO, api_key=KEY, base_url=sim.base_url, session=session, clock=clock) as chain:
+        assert chain.complete("hi").text
+    assert Traced.sent == 1
+    assert sim.requests[0].headers["x-trace"] == "1"
+
+
+def test_its_key_stays_at_the_chains_origin(sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
+    """A key in its headers goes to the chain's own origin, not to a target elsewhere."""
+    with Simulator() as elsewhere:
+        sim.default(status(502))
+        targets: list[str | Target] = ["a/a", Target("b/b", elsewhere.base_url)]
+        with Chain(targets, base_url=sim.base_url, session=session, clock=clock) as chain:
+            assert chain.complete("hi").model == "b/b"
+        assert [request.authorized for request in elsewhere.requests] == [False]
+    assert [request.key_digest for request in sim.requests] == [digest(OWN)]
+
+
+def test_the_chains_key_goes_before_its_own(sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
+    """A key given to the chain is the one that is sent."""
+    with Chain(TWO, api_key=KEY, base_url=sim.base_url, session=session, clock=clock) as chain:
+        chain.complete("hi")
+    assert [request.key_digest for request in sim.requests] == [digest(KEY)]
+
+
+def test_a_hook_that_raises_for_status(sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
+    """A hook that calls ``raise_for_status()`` does not hide the status from the chain."""
+
+    def strict(response: requests.Response, *args: Any, **kwargs: Any) -> None:
+        response.raise_for_status()
+
+    session.hooks["response"].append(strict)
+    sim.script("a/a", status(502))
+    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock) as chain:
+        completion = chain.complete("hi")
+    assert [(attempt.status, attempt.reason) for attempt in completion.attempts] == [(502, Reason.BUSY), (200, None)]
+
+
+def test_retries_of_its_own(sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
+    """Retries mounted on it are used up first, and count as one transient failure."""
+    retry = Retry(total=1, status_forcelist=[502], allowed_methods=None, backoff_factor=0)
+    session.mount("http://", HTTPAdapter(max_retries=retry))
+    sim.script("a/a", status(502))
+    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock) as chain:
+        completion = chain.complete("hi")
+    assert sim.models_asked == ["a/a", "a/a", "b/b"]
+    assert completion.attempts[0].reason is Reason.CONNECTION
+    assert clock.sleeps == [2.0]
+
+
+def test_a_redirect_is_not_read(sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
+    """A redirect is judged, neither followed nor read on without limit as ``Session.send`` would."""
+    sim.script("a/a", redirect(302, "http://127.0.0.2:9/"))
+    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock) as chain:
+        completion = chain.complete("hi")
+    assert [attempt.status for attempt in completion.attempts] == [302, 200]
+
+
+@pytest.mark.parametrize("part", ["headers", "body"])
+def test_a_watched_adapter_holds_the_limits(
+    part: Any, sim: Simulator, session: requests.Session, clock: FakeClock
+) -> None:
+    """With a WatchedAdapter mounted the limits hold to the byte, dripped headers included."""
+    session.mount("http://", WatchedAdapter())
+    sim.script("a/a", drip(part))
+    timeouts = Timeouts(answer=0.2, first_token=0.2)
+    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock, timeouts=timeouts) as chain:
+        assert chain.complete("hi").attempts[0].reason is Reason.TIMEOUT
+        sim.script("b/b", answer("Hi"))
+        assert chain.stream("hi").read().attempts[0].reason is Reason.TIMEOUT
+
+
+def test_a_watched_adapter_serves_others_too(sim: Simulator, session: requests.Session) -> None:
+    """For requests that are none of the chain's a WatchedAdapter is an HTTPAdapter."""
+    session.mount("http://", WatchedAdapter())
+    assert session.get(f"{sim.base_url}/models", timeout=5).json()["data"]
+    sim.default(drip("body"))
+    with pytest.raises(requests.RequestException):
+        session.post(f"{sim.base_url}/chat/completions", json={"model": "a/a"}, timeout=0.01)
+    assert session.get(f"{sim.base_url}/key").ok
