@@ -41,9 +41,9 @@ class Narrator:
         sign, plain, style = _SIGNS[kind]
         sign = sign if "utf" in self.console.encoding.lower() else plain
         line = Text.assemble("  ", (sign, style), " ")
+        if seconds is not None:
+            line.append(f"{seconds:.2f} s  ", style="dim")
         if model:
             line.append(model, style="bold").append("  ")
         line.append(what, style=style)
-        if seconds is not None:
-            line.append(f"  {seconds:.2f} s", style="dim")
         self.console.print(line, soft_wrap=True)
