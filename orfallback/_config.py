@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import pkgutil
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -246,6 +245,9 @@ def _from_plain(name: str, value: Any) -> Any:
 
 def _named_object(name: str) -> Any:
     """Return what a dotted name stands for: a module, or something in one; a class is called for an instance."""
+    # Few chains are made of settings; everybody imports this file.
+    import pkgutil
+
     try:
         found = pkgutil.resolve_name(name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -188,6 +188,8 @@ def _looks_like_error(body: Json) -> bool:
     """Tell an error that other servers put at the top of a body or event without ``error``: vLLM, FastAPI, gateways."""
     if body.get("object") == "error" or body.get("type") == "error" or body.get("errors"):
         return True
+    if "choices" in body:
+        return False  # A usage or debug chunk, whatever else stands in it.
     return body.get("error") is not None or "detail" in body or ("message" in body and "code" in body)
 
 

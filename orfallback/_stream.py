@@ -101,7 +101,8 @@ class Stream:
             raise
         except Broken as error:
             broken = None if self._left else error.outcome
-        except Exception as error:
+        except AttributeError as error:
+            # What http.client stumbles over when its connection is closed under it.
             if not self._left:
                 self._cancel(error)
                 raise
@@ -112,10 +113,7 @@ class Stream:
         finally:
             self._reader = None
         # Outside of the handlers, so that nothing of the wire hangs on the error.
-        if broken is None:
-            self._cancel(None)
-            raise StreamConsumedError("this stream was closed by another thread while it was read")
-        raise self._interrupted(broken)
+        raise self._interrupted(broken) if broken is not None else self._was_left()
 
     def _claim(self) -> None:
         """Become the one that reads.
@@ -128,6 +126,8 @@ class Stream:
             raise StreamConsumedError("this stream belongs to the process that made it")
         if self._reader is not None:
             raise StreamConsumedError("another thread reads this stream")
+        if self._left:
+            raise self._was_left()
         self._reader = threading.get_ident()
 
     def _next(self) -> Json:
@@ -186,6 +186,10 @@ class Stream:
     def _cancel(self, error: BaseException | None) -> None:
         self._finish(_CLOSED, verdict=Verdict.abort(Reason.CANCELLED))
         self._answered.end(error)
+
+    def _was_left(self) -> StreamConsumedError:
+        self._cancel(None)
+        return StreamConsumedError("this stream was closed by another thread while it was read")
 
     def _interrupted(self, broken: Outcome) -> StreamInterrupted:
         try:

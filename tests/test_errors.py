@@ -261,6 +261,7 @@ def test_error_in(body: dict[str, Any], found: tuple[int | None, str, str]) -> N
 
 @pytest.mark.parametrize("body", [
     None, [], "busy", 5, {}, {"error": None}, {"choices": None}, {"choices": [None, 5]},
+    {"error": "", "choices": [], "usage": {}}, {"detail": "x", "choices": []},
     {"error": {}, **choice(finish_reason="stop")}, {"detail": "x", **choice(finish_reason="stop")},
     choice(finish_reason="stop", error=None), choice(finish_reason=None), choice(finish_reason=7),
     {"error": None, **choice(message={"content": "hi"}, finish_reason="stop", native_finish_reason="stop")},
