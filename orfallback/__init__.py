@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from orfallback._logging import LoggingPlugin as LoggingPlugin
     from orfallback._select import Select as Select
     from orfallback._select import in_order as in_order
+    from orfallback._sockets import WatchedAdapter as WatchedAdapter
     from orfallback._stream import Stream as Stream
-    from orfallback._transport import WatchedAdapter as WatchedAdapter
     from orfallback._types import Attempt as Attempt
     from orfallback._types import Call as Call
     from orfallback._types import Outcome as Outcome
@@ -68,7 +68,7 @@ _HOME = {
     "Timeouts": "_types",
     "UpstreamError": "_types",
     "Verdict": "_verdict",
-    "WatchedAdapter": "_transport",
+    "WatchedAdapter": "_sockets",
     "default_classifier": "_classify",
     "hookimpl": "hookspecs",
     "in_order": "_select",

@@ -17,8 +17,8 @@ ROOT = Path(orfallback.__file__).parent
 ROWS: list[set[str]] = [
     {"_text", "_clock", "_sse", "_secret", "_verdict"},
     {"_types", "_watch", "_request"},
-    {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_transport", "_scrub"},
-    {"_signal", "_joiner", "_backoff", "_config", "_roster", "_exchange", "_failure", "_completion", "_payload"},
+    {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub"},
+    {"_signal", "_joiner", "_transport", "_backoff", "_config", "_roster", "_exchange", "_failure", "_completion", "_payload"},
     {"_classify", "_chunks", "_logging"},
     {"_wire", "_plugins"},
     {"_engine"},
@@ -32,9 +32,9 @@ APART = {"testing"}
 #: Who may import what does not come with Python; what is not listed here is not imported.
 THIRD_PARTIES = {
     "requests": {
-        "_chain", "_errors", "_exchange", "_failure", "_faults", "_secret", "_stream", "_transport", "cli", "testing"
+        "_chain", "_errors", "_exchange", "_failure", "_faults", "_secret", "_sockets", "_stream", "_transport", "cli", "testing"
     },
-    "urllib3": {"_transport", "_faults", "_exchange"},
+    "urllib3": {"_sockets", "_faults", "_exchange"},
     "pluggy": {"hookspecs", "_plugins"},
     "sseclient": {"_sse"},
     "click": {"cli"},

@@ -1,0 +1,211 @@
+"""Connections whose every read runs under the attempt's clock.
+
+urllib3 hands a timeout down as a number that bounds each single read, so one byte now and then keeps a reply alive
+for ever. Here the number carries the attempt's :class:`Watch`, and the socket is given what is left of it at each read:
+headers, chunk sizes and bodies obey one clock, without a thread.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util import Timeout
+
+from orfallback._watch import Watch
+
+# What stands for "no limit" towards sockets, which take no infinity (s).
+_FOREVER = 86_400.0 * 365
+# A limit is set on the socket anew only if it moved by more: each setting is a system call (s).
+_SLACK = 0.005
+
+
+class _Seconds(float):
+    """A timeout that carries the watch it was read from, through urllib3, to the connection."""
+
+    watch: Watch
+
+    @classmethod
+    def of(cls, seconds: float, watch: Watch) -> _Seconds:
+        # Never 0 or less, which sockets take for "do not block".
+        value = cls(min(max(seconds, 0.001), _FOREVER))
+        value.watch = watch
+        return value
+
+
+class Limits(Timeout):
+    """urllib3's timeout object over a watch: asked at each step, never copied.
+
+    :param watch: the attempt's.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def clone(self) -> Timeout:
+        return self
+
+    def start_connect(self) -> float:
+        return 0.0
+
+    @property
+    def connect_timeout(self) -> float:
+        return _Seconds.of(self._watch.connecting(), self._watch)
+
+    @property
+    def read_timeout(self) -> float:
+        return _Seconds.of(self._watch.remaining(), self._watch)
+
+
+class _WatchedReader(io.RawIOBase):
+    """A socket's raw reader that gives each read the time that remains."""
+
+    def __init__(self, raw: Any, sock: socket.socket, watch: Watch) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._watch = watch
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        left = min(self._watch.remaining(), _FOREVER)
+        if left <= 0:
+            raise TimeoutError("timed out")
+        now = self._sock.gettimeout()
+        if now is None or abs(now - left) > _SLACK:
+            self._sock.settimeout(left)
+        count: int | None = self._raw.readinto(buffer)
+        self._watch.received += count or 0
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, watch: Watch, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_WatchedReader(self.fp.detach(), sock, watch))
+
+    def begin(self) -> None:
+        super().begin()
+        # http.client reads over 100 alone; 102 and 103 are no replies either (RFC 9110 section 15.2, RFC 8297).
+        while self.status in (102, 103):
+            self.headers = self.msg = None  # type: ignore[assignment]  # how http.client says "not begun"
+            super().begin()
+        if self.status == 101:
+            # Whatever the connection speaks now, it is not for us.
+            self.will_close = True
+
+
+class _Watched(HTTPConnection):
+    """A connection that obeys the watch, if it is given one, and knows whether it has served before."""
+
+    _served = False
+
+    @property
+    def _watch(self) -> Watch | None:
+        return getattr(self.timeout, "watch", None)
+
+    def connect(self) -> None:
+        self._served = False
+        super().connect()
+        watch = self._watch
+        if watch is not None:
+            watch.connected = True
+            # The limit for connecting is not for sending: a large body over a slow line takes its time.
+            watch.start()
+            self.timeout = _Seconds.of(watch.remaining(), watch)
+            self.sock.settimeout(self.timeout)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        watch = self._watch
+        if watch is None:
+            super().request(*args, **kwargs)
+            return
+        if self.sock is not None and self._served and getattr(self.sock, "pending", int)():
+            # What TLS holds beyond the last reply would be taken for the next one.
+            self.close()
+        watch.reused = self._served and self.sock is not None
+        if self.sock is not None:
+            watch.connected = True
+            # urllib3 sets it on the socket: the limit for connecting would be that for sending.
+            self.timeout = _Seconds.of(watch.remaining(), watch)
+        super().request(*args, **kwargs)
+        watch.sent = True
+        watch.start()
+
+    def getresponse(self) -> Any:
+        response = super().getresponse()
+        self._served = True
+        return response
+
+    def _respond(self, sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
+        if self._watch is None:
+            return http.client.HTTPResponse(sock, *args, **kwargs)
+        return _Response(sock, self._watch, *args, **kwargs)
+
+    # http.client calls it as a class.
+    response_class = _respond  # type: ignore[assignment]
+
+
+class _WatchedTLS(_Watched, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Watched
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedTLS
+
+
+_POOLS = {"http": _Pool, "https": _TLSPool}
+
+
+class WatchedAdapter(HTTPAdapter):
+    """requests' own adapter, over connections whose every read obeys the chain's limits.
+
+    Mount one on a session of your own that you give to a chain, and its limits hold to the byte:
+    ``session.mount("https://", WatchedAdapter())``. For everything else it is an ``HTTPAdapter``.
+    """
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pool manager, with pools of watched connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Make the manager for a proxy likewise; SOCKS proxies bring pools of their own."""
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """Make the response; a Content-Type that requests cannot read is none."""
+        try:
+            return super().build_response(req, resp)
+        except AttributeError:
+            # requests before 2.34 takes ``charset`` without a value for a bool.
+            del resp.headers["Content-Type"]
+            return super().build_response(req, resp)
+
+    def close(self) -> None:
+        """Close every kept connection now; urllib3 would leave that to the collector of garbage."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in tuple(manager.pools.keys()):
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
