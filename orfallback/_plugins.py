@@ -21,6 +21,7 @@ from orfallback._verdict import Verdict
 
 _logger = logging.getLogger("orfallback.plugins")
 
+_PREFIX = f"{hookspecs.PROJECT}_"
 #: The name of the internal plugin that holds the constructor's strategies.
 STRATEGIES = "strategies"
 
@@ -59,11 +60,7 @@ class _Manager(pluggy.PluginManager):
     def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
         """Take every function with the prefix for a hook."""
         options = super().parse_hookimpl_opts(plugin, name)
-        if options is None and name.startswith(f"{hookspecs.PROJECT}_"):
-            if not inspect.isroutine(getattr(plugin, name)):
-                raise TypeError(f"{name} is no function: every attribute with this prefix is a hook")
-            return {}
-        return options
+        return {} if options is None and name.startswith(_PREFIX) else options
 
 
 class PluginManager(_Manager):
@@ -89,8 +86,12 @@ class PluginManager(_Manager):
         """
         if inspect.isclass(plugin):
             raise TypeError(f"register an instance of {plugin.__name__}, not the class")
-        if not any(attribute.startswith(f"{hookspecs.PROJECT}_") for attribute in dir(plugin)):
-            raise TypeError(f"{plugin!r} is no plugin: it has no function named {hookspecs.PROJECT}_*")
+        hooks = [name for name in dir(plugin) if name.startswith(_PREFIX)]
+        if not hooks:
+            raise TypeError(f"{plugin!r} is no plugin: it has no function named {_PREFIX}*")
+        for hook in hooks:
+            if not inspect.isroutine(getattr(plugin, hook)):
+                raise TypeError(f"{hook} is no function: every attribute with this prefix is a hook")
         if self.is_registered(plugin):
             raise ValueError(f"this plugin is registered already, as {self.get_name(plugin)}")
         self._hooks = None

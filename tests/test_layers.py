@@ -18,7 +18,10 @@ ROWS: list[set[str]] = [
     {"_text", "_clock", "_sse", "_secret", "_verdict"},
     {"_types", "_watch", "_request"},
     {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub"},
-    {"_signal", "_joiner", "_transport", "_backoff", "_config", "_roster", "_exchange", "_failure", "_completion", "_payload"},
+    {
+        "_signal", "_joiner", "_transport", "_backoff", "_config", "_roster", "_exchange", "_failure", "_completion",
+        "_payload",
+    },
     {"_classify", "_chunks", "_logging"},
     {"_wire", "_plugins"},
     {"_engine"},
@@ -26,13 +29,14 @@ ROWS: list[set[str]] = [
     {"_chain"},
     {"cli"},
     {"__main__"},
-]
+]  # fmt: skip
 #: The simulator and the doubles are of no row: the demo alone uses them, and they use nothing of the library.
 APART = {"testing"}
 #: Who may import what does not come with Python; what is not listed here is not imported.
 THIRD_PARTIES = {
     "requests": {
-        "_chain", "_errors", "_exchange", "_failure", "_faults", "_secret", "_sockets", "_stream", "_transport", "cli", "testing"
+        "_chain", "_errors", "_exchange", "_failure", "_faults", "_secret", "_sockets", "_stream", "_transport", "cli",
+        "testing",
     },
     "urllib3": {"_sockets", "_faults", "_exchange"},
     "pluggy": {"hookspecs", "_plugins"},
