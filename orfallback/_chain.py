@@ -20,7 +20,7 @@ from orfallback._logging import LoggingPlugin
 from orfallback._payload import Messages, Payload
 from orfallback._plugins import STRATEGIES, Hooks, PluginManager, Strategies
 from orfallback._request import Request
-from orfallback._secret import Secret, Unshown, UnshownBytes
+from orfallback._secret import Secret, Unshown
 from orfallback._select import Select, in_order
 from orfallback._stream import Stream
 from orfallback._transport import Transport
@@ -171,7 +171,8 @@ class Chain:
             if name != STRATEGIES and plugin is not None:
                 chain.register(plugin, name)
         for plugin in plugins:
-            chain.register(plugin)
+            if not chain.plugin_manager.is_registered(plugin):
+                chain.register(plugin)
         chain.plugin_manager.tracing = self.plugin_manager.tracing
         return chain
 
@@ -322,7 +323,7 @@ class _Sender:
             )
             return Outcome(fault=Fault.NO_KEY, detail=detail, model=target.model, url=url)
         # A key that the application's session brings is for the chain's own origin.
-        request = Request(target.model, url, UnshownBytes(body), headers, secret, bare=bare and origin != self._home)
+        request = Request(target.model, url, body, headers, secret, bare=bare and origin != self._home)
         return self._wire.ask(request, stream=call.stream, deadline=call.deadline)
 
 

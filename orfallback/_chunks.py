@@ -15,8 +15,8 @@ from orfallback._verdict import Fault
 
 #: The most bytes of one event, decoded.
 EVENT_LIMIT = 16 * 1024 * 1024
-#: The most events that are held back before the first content.
-HELD_LIMIT = 1_000
+#: The most bytes of a stream that are held back before its first content, decoded.
+HELD_LIMIT = 4 * 1024 * 1024
 # After a finish_reason, how long usage and [DONE] are waited for (s).
 _FAREWELL_SECONDS = 1.0
 # After [DONE], how long and how far to read on to the end of the body, so that the connection can be kept.
@@ -90,8 +90,8 @@ class Chunks:
             if self.first_token is not None:
                 self._exchange.watch.stop()
                 return self.outcome(chunk, value=self, close=self.close)
-            if len(self._held) > HELD_LIMIT:
-                raise self._broken(Fault.TOO_LARGE, f"{HELD_LIMIT} events came without content")
+            if self.bytes > HELD_LIMIT:
+                raise self._broken(Fault.TOO_LARGE, f"{self.bytes} bytes came without content")
         self.close()
         raise self._empty()
 
@@ -141,7 +141,8 @@ class Chunks:
             chunk = self._parse(event.event, data) if data else None
             if chunk is None:
                 continue
-            if _reply.error_in(chunk) is not None:
+            # Once the answer is whole, only what calls itself an error is one.
+            if _reply.error_in(chunk) is not None and (chunk.get("error") or not self.joiner.finished):
                 raise self._refused(data, event.event)
             self.events += 1
             self._note(chunk)
@@ -194,9 +195,10 @@ class Chunks:
     def _note(self, chunk: Json) -> None:
         """Take a chunk in, and set the limits anew by what it brings."""
         watch = self._exchange.watch
-        if self.joiner.add(chunk):
-            if self.first_token is None:
-                self.first_token = self._exchange.clock.monotonic() - self._exchange.started
+        progress = self.joiner.add(chunk)
+        if self.first_token is None and (self.joiner.spoke or self.joiner.reasoned):
+            self.first_token = self._exchange.clock.monotonic() - self._exchange.started
+        if progress and self.first_token is not None:
             watch.allow("idle", self._idle)
         if self.joiner.finished and watch.limit != "farewell":
             watch.allow("farewell", _FAREWELL_SECONDS)

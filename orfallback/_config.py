@@ -228,7 +228,8 @@ def options_from_mapping(mapping: Mapping[str, Any], known: Iterable[str]) -> di
         if name in options:
             raise ValueError(f"option {key!r} is given twice")
         options[name] = _from_plain(name, value)
-    return options
+    # A setting of nothing is one that is not set.
+    return Unshown({name: value for name, value in options.items() if value is not None and value != ""})
 
 
 def _from_plain(name: str, value: Any) -> Any:
@@ -236,7 +237,9 @@ def _from_plain(name: str, value: Any) -> Any:
         return Timeouts(**value)
     if name == "models" and isinstance(value, (list, tuple)):
         return [Target(**item) if isinstance(item, Mapping) else item for item in value]
-    if name == "plugins" and isinstance(value, (list, tuple)):
+    if name == "delay" and isinstance(value, str) and value.replace(".", "", 1).isdigit():
+        return float(value)
+    if name == "plugins" and isinstance(value, (list, tuple, set, frozenset)):
         return [_named_object(item) if isinstance(item, str) else item for item in value]
     if name in ("classify", "select", "delay", "clock", "session") and isinstance(value, str):
         return _named_object(value)

@@ -45,10 +45,14 @@ class Exchange:
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
         self._response: requests.Response | None = None
+        self._read_before: bytes | None = None
 
     def begin(self, response: requests.Response) -> None:
         """Take the reply, whose headers are there and whose body is unread."""
         self._response = response
+        # What a session's hook or adapter has read stands in the response, and no longer on the socket.
+        read = getattr(response, "_content", False)
+        self._read_before = read if isinstance(read, bytes) else None
         self.status = response.status_code
         self.headers = response.headers
 
@@ -65,6 +69,10 @@ class Exchange:
     def read(self) -> bytes:
         """Return the next piece of the body; b"" at its end."""
         watch = self.watch
+        if self._read_before is not None:
+            piece, self._read_before = self._read_before, b""
+            self.bytes += len(piece)
+            return piece
         try:
             # Of all ways to read, the only one that is prompt whatever the framing.
             raw = None if self._response is None else self._response.raw

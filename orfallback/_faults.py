@@ -84,7 +84,7 @@ _Words = str | Callable[[BaseException, Watch], str]
 
 # The first row of which a kind stands among the causes decides: from what names the cause to what only wraps it.
 _TABLE: tuple[tuple[tuple[type[BaseException], ...], Fault, _Words], ...] = (
-    ((requests.exceptions.ConnectTimeout,), Fault.CONNECT, _ran_out),
+    ((requests.exceptions.ConnectTimeout,), Fault.CONNECT, lambda _, watch: watch.no_connection()),
     ((requests.exceptions.RetryError,), Fault.RESET, "the session's own retries were used up"),
     ((requests.exceptions.ProxyError, urllib3.exceptions.ProxyError), Fault.PROXY, "the proxy failed"),
     ((ConnectionRefusedError,), Fault.CONNECT, "connection refused"),

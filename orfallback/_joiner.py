@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
-from orfallback._reply import choices, has_content, has_reasoning, index_of, part, text_of, text_or_none
+from orfallback._reply import (
+    choices,
+    delta_of,
+    finish_of,
+    index_of,
+    reasons,
+    speaks,
+    text_of,
+    text_or_none,
+    tool_calls_of,
+)
 from orfallback._types import Json
 
 
 class Joiner:
     """Joins the chunks of a stream into the reply that the same answer would have been without streaming."""
 
-    __slots__ = ("_choices", "_texts", "_top", "finish_reason", "finished", "spoke")
+    __slots__ = ("_choices", "_texts", "_top", "finish_reason", "finished", "reasoned", "spoke")
 
     def __init__(self) -> None:
         self._top: Json = {}
@@ -22,13 +32,14 @@ class Joiner:
         self.finish_reason: str | None = None
         #: Whether every choice seen so far told its finish reason.
         self.finished = False
-        #: Whether anything that a user asked for came: not reasoning alone.
+        #: Whether anything that a user asked for came, and whether reasoning did.
         self.spoke = False
+        self.reasoned = False
 
     def add(self, chunk: Json) -> bool:
         """Take one chunk in.
 
-        :returns: whether it carries content or reasoning: progress, which role deltas and empty ones are not.
+        :returns: whether it carries anything, white space included: role deltas and empty ones are no progress.
         """
         for key, value in chunk.items():
             if key != "choices" and value is not None:
@@ -40,15 +51,18 @@ class Joiner:
             if joined is None:
                 joined = self._choices[index] = _Choice(index)
                 self.finished = False
-            text = joined.add(choice)
+            said = delta_of(choice, spoke=joined.spoke)
+            text = joined.add(choice, said)
             if text and index == 0:
                 self._texts.append(text)
-            if choice.get("finish_reason"):
+            spoke, reasoned = speaks(said), reasons(said)
+            self.spoke = self.spoke or spoke
+            self.reasoned = self.reasoned or reasoned
+            progress = progress or spoke or reasoned or bool(text)
+            if finish_of(choice) is not None:
                 self.finish_reason = self.finish_reason or joined.finish_reason
                 self.finished = all(other.finish_reason for other in self._choices.values())
-        if has_content(chunk):
-            self.spoke = progress = True
-        return progress or has_reasoning(chunk)
+        return progress
 
     @property
     def text(self) -> str:
@@ -77,73 +91,122 @@ class Joiner:
 class _Choice:
     """One choice being joined: strings of the same name are put together, the last of anything else is kept."""
 
-    __slots__ = ("_arguments", "_message", "_strings", "_tools", "_top")
+    __slots__ = ("_message", "_strings", "_tools", "_top", "spoke")
 
     def __init__(self, index: int) -> None:
         self._top: Json = {"index": index, "finish_reason": None}
         self._message: Json = {"role": "assistant", "content": None}
         self._strings: dict[str, list[str]] = {}
-        self._tools: dict[int, Json] = {}
-        self._arguments: dict[int, list[str]] = {}
+        self._tools = _Tools()
+        #: Whether it has had text.
+        self.spoke = False
 
     @property
     def finish_reason(self) -> str | None:
-        return text_or_none(self._top["finish_reason"])
+        return finish_of(self._top)
 
-    def add(self, choice: Json) -> str:
+    def add(self, choice: Json, said: Mapping[str, Any]) -> str:
         for key, value in choice.items():
-            if key not in ("index", "delta", "message") and value not in (None, ""):
+            if key == "logprobs" and isinstance(value, dict):
+                _extend(self._top.setdefault(key, {}), value)
+            elif key not in ("index", "delta", "message") and value not in (None, "", "null"):
                 self._top[key] = value
         text = ""
-        for key, value in part(choice).items():
+        for key, value in said.items():
             if value is None:
                 continue
             if key == "content":
                 text = text_of({key: value})
                 self._strings.setdefault(key, []).append(text)
-            elif key in ("reasoning", "reasoning_content", "refusal") and isinstance(value, str):
-                self._strings.setdefault(key, []).append(value)
-            elif key == "tool_calls" and isinstance(value, list):
-                self._add_tools(value)
-            elif isinstance(value, list):
-                found = self._message.get(key)
-                # A list of our own from the first on, so that joining stays linear.
-                self._message[key] = found if isinstance(found, list) else []
-                self._message[key].extend(value)
-            elif key == "audio" and isinstance(value, dict) and isinstance(self._message.get(key), dict):
-                _merge(self._message[key], value, ("data", "transcript"))
+                self.spoke = self.spoke or bool(text)
             else:
-                self._message[key] = dict(value) if isinstance(value, dict) else value
+                self._add_other(key, value)
+        self._tools.add(tool_calls_of(said))
         return text
 
-    def _add_tools(self, calls: Iterable[Any]) -> None:
-        for call in calls:
-            if not isinstance(call, dict):
-                continue
-            index = call.get("index")
-            index = index if isinstance(index, int) else len(self._tools)
-            tool = self._tools.setdefault(index, {})
-            function = call.get("function")
-            for key, value in function.items() if isinstance(function, dict) else ():
-                if key == "arguments" and isinstance(value, str):
-                    self._arguments.setdefault(index, []).append(value)
-                elif value is not None:
-                    tool.setdefault("function", {})[key] = value
-            for key, value in call.items():
-                if key not in ("index", "function") and value is not None:
-                    tool[key] = value
+    def _add_other(self, key: str, value: Any) -> None:
+        known = self._message.get(key)
+        if key in ("reasoning", "reasoning_content", "refusal") and isinstance(value, str):
+            self._strings.setdefault(key, []).append(value)
+        elif isinstance(value, list) and key != "tool_calls":
+            # A list of our own from the first on, so that joining stays linear.
+            self._message[key] = known if isinstance(known, list) else []
+            self._message[key].extend(value)
+        elif key in ("audio", "function_call") and isinstance(value, dict) and isinstance(known, dict):
+            _merge(known, value, ("data", "transcript", "arguments"))
+        elif key != "tool_calls":
+            self._message[key] = dict(value) if isinstance(value, dict) else value
 
     def body(self) -> Json:
         message = dict(self._message)
         for key, pieces in self._strings.items():
             if any(pieces) or key == "content":
                 message[key] = "".join(pieces)
-        if self._tools:
-            for index, pieces in self._arguments.items():
-                self._tools[index].setdefault("function", {})["arguments"] = "".join(pieces)
-            message["tool_calls"] = [self._tools[index] for index in sorted(self._tools)]
+        tools = self._tools.joined()
+        if tools:
+            message["tool_calls"] = tools
             message["content"] = message["content"] or None
         return {**self._top, "message": message}
+
+
+class _Tools:
+    """Tool calls being joined: a call's pieces are told together by ``index``, or come one after the other."""
+
+    __slots__ = ("_arguments", "_at", "_calls")
+
+    def __init__(self) -> None:
+        self._calls: list[Json] = []
+        self._arguments: list[list[str]] = []
+        # Which call the pieces of an index belong to now.
+        self._at: dict[int, int] = {}
+
+    def add(self, pieces: Any) -> None:
+        for piece in pieces if isinstance(pieces, list) else ():
+            if isinstance(piece, dict):
+                self._add(piece, self._place(piece))
+
+    def _place(self, piece: Json) -> int:
+        index, own = piece.get("index"), piece.get("id")
+        function = piece.get("function")
+        if not isinstance(index, int):
+            named = own or piece.get("name") or (isinstance(function, dict) and function.get("name"))
+            return self._begin() if named or not self._calls else len(self._calls) - 1
+        place = self._at.get(index)
+        # Some bridges give every call the index 0: another id is another call.
+        if place is None or (own and self._calls[place].get("id") not in (None, own)):
+            place = self._at[index] = self._begin()
+        return place
+
+    def _begin(self) -> int:
+        self._calls.append({})
+        self._arguments.append([])
+        return len(self._calls) - 1
+
+    def _add(self, piece: Json, place: int) -> None:
+        call, function = self._calls[place], piece.get("function")
+        for key, value in function.items() if isinstance(function, dict) else ():
+            if key == "arguments" and isinstance(value, str):
+                self._arguments[place].append(value)
+            elif value is not None:
+                call.setdefault("function", {})[key] = value
+        for key, value in piece.items():
+            if key not in ("index", "function") and value is not None:
+                call[key] = value
+
+    def joined(self) -> list[Json]:
+        for call, pieces in zip(self._calls, self._arguments, strict=True):
+            if pieces:
+                call.setdefault("function", {})["arguments"] = "".join(pieces)
+        return self._calls
+
+
+def _extend(into: Json, more: Json) -> None:
+    """Put the lists of the same name together; of anything else keep the last."""
+    for key, value in more.items():
+        if isinstance(value, list) and isinstance(into.get(key), list):
+            into[key].extend(value)
+        elif value is not None:
+            into[key] = list(value) if isinstance(value, list) else value
 
 
 def _merge(into: Json, more: Json, appended: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from orfallback._types import Json, UpstreamError
 
 _REASONING = ("reasoning", "reasoning_content")
+_THOUGHTS = ("thinking", "reasoning")
 # The last two are DeepSeek's and vLLM's ways of saying that they gave up half way.
 _FAILED = frozenset({"error", "insufficient_system_resource", "abort"})
 
@@ -57,33 +58,55 @@ def choices(body: Any) -> list[Json]:
 
 
 def part(choice: Json) -> Json:
-    """Return a choice's ``delta`` or ``message``; where a chunk has both, the latter is all the text so far."""
-    for key in ("delta", "message"):
+    """Return a choice's ``message``, or its ``delta``."""
+    for key in ("message", "delta"):
         found = choice.get(key)
         if isinstance(found, dict):
             return found
     return {}
 
 
-def has_content(body: Any) -> bool:
-    """Tell whether any choice carries what a user asked for: text, tool calls, a refusal, audio or images.
+def delta_of(choice: Json, *, spoke: bool) -> Json:
+    """Return what a chunk's choice adds.
 
-    White space alone is no text, and a value of another type than the service's is nothing.
+    A ``message`` there is all the text so far, or all of it once more at the end, so it counts only where nothing else
+    does.
+
+    :param spoke: whether the choice has had text before.
     """
-    return any(_speaks(part(choice)) for choice in choices(body))
+    delta, message = choice.get("delta"), choice.get("message")
+    if isinstance(delta, dict) and (delta or not isinstance(message, dict)):
+        return delta
+    return message if isinstance(message, dict) and not spoke else {}
 
 
-def _speaks(said: Mapping[str, Any]) -> bool:
+def has_content(body: Any) -> bool:
+    """Tell whether any choice of a reply or chunk carries what a user asked for.
+
+    That is text, tool calls, a refusal, audio or images. White space alone is no text, and a value of another type
+    than the service's is nothing.
+    """
+    return any(speaks(part(choice)) for choice in choices(body))
+
+
+def speaks(said: Mapping[str, Any]) -> bool:
+    """Tell whether a message or delta carries what a user asked for."""
     content = said.get("content")
     if _is_text(content) or (isinstance(content, list) and any(map(_is_part, content))):
         return True
     return (
-        _any_dict(said.get("tool_calls"), "function", "id", "custom")
+        _any_dict(tool_calls_of(said), "function", "id", "custom", "name", "arguments")
         or _is_text(said.get("refusal"))
         or _any_dict([said.get("audio")], "data", "transcript", "id")
-        or _any_dict(said.get("images"))
+        or (isinstance(said.get("images"), list) and any(said["images"]))
         or _any_dict([said.get("function_call")], "name", "arguments")
     )
+
+
+def tool_calls_of(said: Mapping[str, Any]) -> Any:
+    """Return the tool calls of a message or delta; some servers send one that is not in a list."""
+    calls = said.get("tool_calls")
+    return [calls] if isinstance(calls, dict) else calls
 
 
 def _is_text(value: Any) -> bool:
@@ -104,30 +127,37 @@ def _is_part(value: Any) -> bool:
     kind = value.get("type", "text")
     if kind in ("text", "output_text"):
         return _is_text(value.get("text"))
-    return kind not in ("thinking", "reasoning") and len(value) > 1
+    return kind not in _THOUGHTS and len(value) > 1
 
 
 def has_reasoning(body: Any) -> bool:
-    """Tell whether any choice carries reasoning."""
-    for choice in choices(body):
-        said = part(choice)
-        if any(map(said.get, _REASONING)):
-            return True
-        details = said.get("reasoning_details")
-        if isinstance(details, list) and any(
-            isinstance(d, dict) and (d.get("text") or d.get("summary") or d.get("data")) for d in details
-        ):
-            return True
-    return False
+    """Tell whether any choice of a reply or chunk carries reasoning."""
+    return any(reasons(part(choice)) for choice in choices(body))
+
+
+def reasons(said: Mapping[str, Any]) -> bool:
+    """Tell whether a message or delta carries reasoning; Mistral sends it as parts of the content."""
+    if any(map(said.get, _REASONING)):
+        return True
+    content = said.get("content")
+    thoughts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    if any(part.get("type") in _THOUGHTS and len(part) > 1 for part in thoughts):
+        return True
+    details = said.get("reasoning_details")
+    return isinstance(details, list) and any(
+        isinstance(d, dict) and (d.get("text") or d.get("summary") or d.get("data")) for d in details
+    )
 
 
 def finish_reason(body: Any) -> str | None:
     """Return the first choice's ``finish_reason`` that is set, or None."""
-    for choice in choices(body):
-        finish = choice.get("finish_reason")
-        if isinstance(finish, str) and finish:
-            return finish
-    return None
+    return next((finish for finish in map(finish_of, choices(body)) if finish is not None), None)
+
+
+def finish_of(choice: Json) -> str | None:
+    """Return a choice's ``finish_reason``; None where it tells none, which some servers spell out."""
+    finish = choice.get("finish_reason")
+    return finish if isinstance(finish, str) and finish not in ("", "null") else None
 
 
 def text_of(said: Mapping[str, Any]) -> str:
@@ -140,9 +170,12 @@ def text_of(said: Mapping[str, Any]) -> str:
     return ""
 
 
-def chunk_text(chunk: Json) -> str:
-    """Return the text that a chunk adds to choice 0."""
-    return "".join(text_of(part(choice)) for choice in choices(chunk) if index_of(choice) == 0)
+def chunk_text(chunk: Json, *, spoke: bool = False) -> str:
+    """Return the text that a chunk adds to choice 0.
+
+    :param spoke: whether it has had text before.
+    """
+    return "".join(text_of(delta_of(choice, spoke=spoke)) for choice in choices(chunk) if index_of(choice) == 0)
 
 
 def index_of(choice: Json) -> int:
@@ -169,15 +202,15 @@ def error_in(body: Any) -> UpstreamError | None:
     """
     if not isinstance(body, dict):
         return None
-    if body.get("error"):
+    if _tells(body.get("error")):
         return _read_error(body["error"])
     found = choices(body)
     if not found and _looks_like_error(body):
         return refusal_in(body)
     for choice in found:
-        inner = choice.get("error") or part(choice).get("error")
-        if inner:
-            return _read_error(inner)
+        for inner in (choice.get("error"), part(choice).get("error")):
+            if _tells(inner):
+                return _read_error(inner)
         for finish in (choice.get("finish_reason"), choice.get("native_finish_reason")):
             if isinstance(finish, str) and finish.lower() in _FAILED:
                 return UpstreamError(message=f"the reply ended with finish_reason {finish.lower()}")
@@ -188,9 +221,16 @@ def _looks_like_error(body: Json) -> bool:
     """Tell an error that other servers put at the top of a body or event without ``error``: vLLM, FastAPI, gateways."""
     if body.get("object") == "error" or body.get("type") == "error" or body.get("errors"):
         return True
-    if "choices" in body:
+    if "choices" in body or body.get("usage"):
         return False  # A usage or debug chunk, whatever else stands in it.
-    return body.get("error") is not None or "detail" in body or ("message" in body and "code" in body)
+    if body.get("error") == {} or body.get("detail"):
+        return True
+    return bool(body.get("message")) and body.get("code") not in (None, 0, 200, "0", "200", "")
+
+
+def _tells(error: Any) -> bool:
+    """Tell whether an ``error`` says anything: some servers send one whose fields are all empty beside an answer."""
+    return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
 def refusal_in(body: Any) -> UpstreamError:

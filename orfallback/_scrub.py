@@ -8,7 +8,7 @@ from typing import Any
 
 from orfallback._request import Request
 
-# A shorter message is a word that may stand anywhere (characters).
+# A shorter key is a dummy, and a shorter message a word, that may stand anywhere (characters).
 _SHORTEST = 8
 
 
@@ -19,6 +19,8 @@ def scrub(content: bytes, request: Request) -> bytes:
     :param request: what was sent.
     """
     for private in _private(request):
+        if len(private) < _SHORTEST:
+            continue
         # As text, and as JSON with and without escapes.
         for form in {private, json.dumps(private)[1:-1], json.dumps(private, ensure_ascii=False)[1:-1]}:
             content = content.replace(form.encode(errors="replace"), b"***")
@@ -31,7 +33,7 @@ def _private(request: Request) -> Iterator[str]:
     messages = json.loads(request.body).get("messages")
     for message in messages if isinstance(messages, list) else ():
         if isinstance(message, dict):
-            yield from (text for text in _texts(message.get("content")) if len(text) >= _SHORTEST)
+            yield from _texts(message.get("content"))
 
 
 def _texts(content: Any) -> Iterator[str]:

@@ -30,7 +30,7 @@ class Secret(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Authorize a request."""
-        request.headers["Authorization"] = _Unshown(f"Bearer {self._value}")
+        request.headers["Authorization"] = f"Bearer {self._value}"
         return request
 
     def reveal(self) -> str:
@@ -60,29 +60,11 @@ class Secret(AuthBase):
         raise TypeError("a key does not pickle")
 
 
-class _Unshown(str):
-    """A header's value that a traceback rendered with its variables does not show."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
 class Unshown(dict[str, Any]):
     """A mapping that may hold a key or a prompt, and does not show what it holds."""
 
     def __repr__(self) -> str:
         return f"<{', '.join(map(str, self))}>"
-
-
-class UnshownBytes(bytes):
-    """Bytes that may hold a prompt, and do not show it."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} bytes>"
 
 
 def _fault_of(value: object) -> str:

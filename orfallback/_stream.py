@@ -38,6 +38,7 @@ class Stream:
         self._pid = os.getpid()
         self._state = _OPEN
         # The thread that is reading now, and whether another one has closed the stream meanwhile.
+        self._lock = threading.Lock()
         self._reader: int | None = None
         self._left = False
         value = answered.value
@@ -94,41 +95,55 @@ class Stream:
             raise StopIteration
         self._claim()
         try:
-            return self._next()
-        except StopIteration:
-            self._finish(_DONE)
-            self._answered.end(None)
-            raise
-        except Broken as error:
-            broken = None if self._left else error.outcome
-        except AttributeError as error:
-            # What http.client stumbles over when its connection is closed under it.
-            if not self._left:
-                self._cancel(error)
-                raise
-            broken = None
-        except BaseException as error:
-            self._cancel(error)
-            raise
+            chunk = self._pull()
+            if isinstance(chunk, Outcome):
+                # Raised outside of the handler, so that nothing of the wire hangs on the error.
+                raise self._was_left() if self._left else self._interrupted(chunk)
+            return chunk
         finally:
             self._reader = None
-        # Outside of the handlers, so that nothing of the wire hangs on the error.
-        raise self._interrupted(broken) if broken is not None else self._was_left()
 
     def _claim(self) -> None:
         """Become the one that reads.
 
         :raises StreamConsumedError: if that cannot be.
         """
-        if self._state != _OPEN:
-            raise StreamConsumedError("this stream broke, or was closed")
-        if self._pid != os.getpid():
-            raise StreamConsumedError("this stream belongs to the process that made it")
-        if self._reader is not None:
-            raise StreamConsumedError("another thread reads this stream")
+        with self._lock:
+            if self._state != _OPEN:
+                raise StreamConsumedError("this stream broke, or was closed")
+            if self._pid != os.getpid():
+                raise StreamConsumedError("this stream belongs to the process that made it")
+            if self._reader is not None:
+                raise StreamConsumedError("another thread reads this stream")
+            self._reader = threading.get_ident()
         if self._left:
-            raise self._was_left()
-        self._reader = threading.get_ident()
+            try:
+                raise self._was_left()
+            finally:
+                self._reader = None
+
+    def _pull(self) -> Json | Outcome:
+        """Return the next chunk, or what broke the stream.
+
+        :raises StopIteration: when the answer is whole.
+        """
+        try:
+            return self._next()
+        except StopIteration:
+            self._finish(_DONE)
+            self._answered.end(None)
+            raise
+        except Broken as error:
+            return error.outcome
+        except AttributeError as error:
+            # What http.client stumbles over when its connection is closed under it.
+            if self._left:
+                return Outcome()
+            self._cancel(error)
+            raise
+        except BaseException as error:
+            self._cancel(error)
+            raise
 
     def _next(self) -> Json:
         if self._chunks is not None:
@@ -141,9 +156,11 @@ class Stream:
 
     def iter_text(self) -> Iterator[str]:
         """Yield the pieces of choice 0's text as they come, none of them empty. Leaving the loop closes the stream."""
+        spoke = False
         for chunk in self:
-            text = _reply.chunk_text(chunk)
+            text = _reply.chunk_text(chunk, spoke=spoke)
             if text:
+                spoke = True
                 try:
                     yield text
                 except GeneratorExit:
@@ -174,14 +191,24 @@ class Stream:
 
         Another thread may call it while one reads: the reader is woken, and gets StreamConsumedError.
         """
-        if self._state != _OPEN or self._pid != os.getpid():
+        with self._lock:
+            reader = self._reader
+            if self._state != _OPEN or self._pid != os.getpid():
+                return
+            # Whoever ends the call is the one reader; a thread that reads is woken, and ends it itself.
+            mine = reader in (None, threading.get_ident())
+            if mine:
+                self._reader = threading.get_ident()
+            else:
+                self._left = True
+        if not mine:
+            if self._chunks is not None:
+                self._chunks.interrupt()
             return
-        if self._reader in (None, threading.get_ident()):
+        try:
             self._cancel(None)
-        elif self._chunks is not None:
-            # The thread that reads is woken, and ends the call itself.
-            self._left = True
-            self._chunks.interrupt()
+        finally:
+            self._reader = reader
 
     def _cancel(self, error: BaseException | None) -> None:
         self._finish(_CLOSED, verdict=Verdict.abort(Reason.CANCELLED))

@@ -87,7 +87,7 @@ class Transport:
         if isinstance(session.get_adapter(prepared.url or ""), WatchedAdapter):
             settings["timeout"] = Limits(watch)
         else:
-            settings["timeout"] = (_or_none(watch.connecting()), _or_none(watch.remaining()))
+            settings["timeout"] = (_or_none(watch.connecting()), _or_none(watch.at_once()))
             watch.connected = watch.sent = True
         try:
             return session.send(prepared, allow_redirects=False, **settings)

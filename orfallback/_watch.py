@@ -20,6 +20,7 @@ class Watch:
     :param connect: the limit for TCP and TLS, in seconds; None lifts it.
     :ivar limit: the name of the limit of the moment, as in :class:`~orfallback.Timeouts`.
     :ivar seconds: that limit, in seconds.
+    :ivar patience: the longest that any limit to come lets a read wait, for sockets that are told once, in seconds.
     :ivar received: bytes that came from the socket.
     :ivar connected: whether there is a connection.
     :ivar sent: whether the request has left.
@@ -28,7 +29,7 @@ class Watch:
 
     __slots__ = (
         "_budget", "_clock", "_connect", "_deadline", "_since",
-        "connected", "limit", "received", "reused", "seconds", "sent",
+        "connected", "limit", "patience", "received", "reused", "seconds", "sent",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, deadline: float, connect: float | None) -> None:
@@ -36,7 +37,7 @@ class Watch:
         self._deadline = deadline
         self._connect = math.inf if connect is None else connect
         self._since = time.monotonic()
-        self._budget = self.seconds = math.inf
+        self._budget = self.seconds = self.patience = math.inf
         self.limit = ""
         self.received = 0
         self.connected = False
@@ -67,18 +68,28 @@ class Watch:
         left = self._budget - (time.monotonic() - self._since)
         return left if self._deadline == math.inf else min(left, self._deadline - self._clock.monotonic())
 
+    def at_once(self) -> float:
+        """Return how long a single read may wait on a socket that is told once, whatever limit holds when it waits."""
+        if self._deadline == math.inf:
+            return self.patience
+        return min(self.patience, self._deadline - self._clock.monotonic())
+
     def connecting(self) -> float:
         """Return how many seconds a connection may take to be made."""
         if self._deadline == math.inf:
             return self._connect
         return min(self._connect, self._deadline - self._clock.monotonic())
 
+    def no_connection(self) -> str:
+        """Say in words that the limit for connecting was hit."""
+        return f"no connection within {self._connect:g} s"
+
     def what_ran_out(self) -> str:
         """Say in words which limit was hit."""
         if self._deadline - self._clock.monotonic() <= 0:
             return "the call's deadline came"
         if not self.connected:
-            return f"no connection within {self._connect:g} s"
+            return self.no_connection()
         if not self.sent:
             return f"the request could not be sent within {self.seconds:g} s"
         return f"{_MEANING.get(self.limit, self.limit)} {self.seconds:g} s"

@@ -6,6 +6,7 @@ before the outcome is returned; an open stream is its receiver's to close.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -48,10 +49,13 @@ class Wire:
         """
         watch = Watch(self._clock, deadline, self._timeouts.connect)
         exchange = Exchange(self._clock, watch, request)
+        limits = self._timeouts
         if stream:
-            watch.allow("first_token", self._timeouts.first_token)
+            watch.allow("first_token", limits.first_token)
+            watch.patience = max(_or_inf(limits.first_token), _or_inf(limits.idle))
         else:
-            watch.allow("answer", self._timeouts.answer)
+            watch.allow("answer", limits.answer)
+            watch.patience = _or_inf(limits.answer)
         cut = self._post(exchange, request)
         if cut is not None:
             return exchange.outcome(fault=cut.fault, detail=cut.detail)
@@ -78,6 +82,10 @@ class Wire:
         except WIRE_ERRORS as error:
             return cut_by(error, exchange.watch)
         return None
+
+
+def _or_inf(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds
 
 
 # -- whole replies --

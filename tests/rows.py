@@ -270,8 +270,8 @@ WIRE = [
         timeouts=QUICK,
     ),
     Row(
-        "29b more events without content than any stream has",
-        events(*[delta(role="assistant")] * 1_100),
+        "29b more without content than any stream has",
+        events(*[delta(role="assistant", padding="x" * 10_000)] * 500),
         R.MALFORMED,
         modes=("stream",),
     ),

@@ -170,6 +170,15 @@ def test_an_echo_tells_nothing(
     assert_no_secret(caught.value, recorder, logged)
 
 
+def test_a_dummy_key_is_not_looked_for(sim: Simulator, clock: FakeClock) -> None:
+    """A key of a letter, as for a local server, does not make holes in what the server says."""
+    sim.default(status(400, message="This model's maximum context length is 8192 tokens"))
+    with Chain("a/a", api_key="x", base_url=sim.base_url, clock=clock) as chain, pytest.raises(FallbackError) as caught:
+        chain.complete("hi")
+    assert caught.value.reason == "context_length"
+    assert caught.value.attempts[0].message == "This model's maximum context length is 8192 tokens"
+
+
 @pytest.mark.parametrize("mode", BOTH)
 def test_half_an_answer_is_not_quoted(
     mode: str, sim: Simulator, clock: FakeClock, recorder: Recorder, logged: pytest.LogCaptureFixture

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orfallback._payload import Payload
+from orfallback._payload import _NOT_SENT, Payload
 from orfallback._types import Target
 
 PROPERTY = settings(max_examples=200, deadline=None, database=None)
@@ -199,7 +199,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )  # fmt: skip
-NAMES = st.text(max_size=8).filter(lambda name: name not in ("model", "models", "messages", "stream"))
+NAMES = st.text(max_size=8).filter(lambda name: name not in {"messages", *_NOT_SENT})
 
 
 @PROPERTY

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
+from rows import delta
 from urllib3.util import Retry
 
 from orfallback import Chain, Reason, Target, Timeouts, WatchedAdapter
-from orfallback.testing import FakeClock, Simulator, answer, drip, redirect, status
+from orfallback.testing import FakeClock, Simulator, answer, drip, events, redirect, status
 
 KEY = "sk-test-0000000000000000"
 OWN = "sk-the-sessions-own-0000"
@@ -111,6 +112,41 @@ def test_retries_of_its_own(sim: Simulator, session: requests.Session, clock: Fa
     assert sim.models_asked == ["a/a", "a/a", "b/b"]
     assert completion.attempts[0].reason is Reason.CONNECTION
     assert clock.sleeps == [2.0]
+
+
+def read_in_send(session: requests.Session) -> None:
+    """Read the body where a subclass's send() would log it."""
+    send = session.send
+
+    def logging_send(request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        response = send(request, **kwargs)
+        assert response.text
+        return response
+
+    session.send = logging_send  # type: ignore[method-assign]  # what a subclass does
+
+
+def read_in_hook(session: requests.Session) -> None:
+    """Read the body in a hook."""
+    session.hooks["response"].append(lambda response, **_: response.text and None)
+
+
+@pytest.mark.parametrize("read", [read_in_send, read_in_hook])
+def test_a_body_that_was_read_before(read: Any, sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
+    """An application that logs bodies in its session leaves an answer for the chain."""
+    read(session)
+    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock) as chain:
+        assert chain.complete("hi").text
+        assert chain.stream("hi").read().text
+    assert sim.models_asked == ["a/a", "a/a"]
+
+
+def test_first_token_is_no_limit_for_the_rest(sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
+    """A pause that idle allows is no fault, though first_token would not."""
+    timeouts = Timeouts(first_token=0.2, idle=5)
+    sim.script("a/a", events(delta(content="a"), 0.5, delta("stop", content="b")))
+    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock, timeouts=timeouts) as chain:
+        assert chain.stream("hi").read().text == "ab"
 
 
 def test_a_redirect_is_not_read(sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
