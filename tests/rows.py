@@ -74,7 +74,7 @@ WAIT = {"Retry-After": "7"}
 EVENING = "Fri, 25 Sep 2026 20:00:00 GMT"
 MIDNIGHT = "1790380800000"
 PAGE = "<!DOCTYPE html><html><head><title>Bad gateway</title></head><body>busy</body></html>"
-QUICK = {"first_token": 0.25, "answer": 0.25, "idle": 0.25}
+QUICK = {"first_token": 0.4, "answer": 0.4, "idle": 0.4}
 
 STATUSES = [
     Row("20 502 whose body says that the model is busy", said(502, "The model is busy"), R.BUSY, status=502),

@@ -135,11 +135,11 @@ def test_sending_is_not_connecting(warm: bool, secure: bool, clock: FakeClock, m
     """The limit for connecting does not bound the sending of a large body."""
     slow = SlowReader(secure=secure)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", slow.ca)
-    timeouts = Timeouts(connect=0.2, answer=5)
+    timeouts = Timeouts(connect=0.4, answer=10)
     with slow, Chain("a/a", api_key=KEY, base_url=slow.base_url, clock=clock, timeouts=timeouts) as chain:
         if warm:
             chain.complete("hi")
-        slow.pause = 0.6
+        slow.pause = 0.8
         assert chain.complete("x" * 8_000_000).text == "Hi"
 
 

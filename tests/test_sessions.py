@@ -143,8 +143,8 @@ def test_a_body_that_was_read_before(read: Any, sim: Simulator, session: request
 
 def test_first_token_is_no_limit_for_the_rest(sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
     """A pause that idle allows is no fault, though first_token would not."""
-    timeouts = Timeouts(first_token=0.2, idle=5)
-    sim.script("a/a", events(delta(content="a"), 0.5, delta("stop", content="b")))
+    timeouts = Timeouts(first_token=0.4, idle=5)
+    sim.script("a/a", events(delta(content="a"), 0.8, delta("stop", content="b")))
     with Chain(TWO, base_url=sim.base_url, session=session, clock=clock, timeouts=timeouts) as chain:
         assert chain.stream("hi").read().text == "ab"
 
@@ -164,7 +164,7 @@ def test_a_watched_adapter_holds_the_limits(
     """With a WatchedAdapter mounted the limits hold to the byte, dripped headers included."""
     session.mount("http://", WatchedAdapter())
     sim.script("a/a", drip(part))
-    timeouts = Timeouts(answer=0.2, first_token=0.2)
+    timeouts = Timeouts(answer=0.4, first_token=0.4)
     with Chain(TWO, base_url=sim.base_url, session=session, clock=clock, timeouts=timeouts) as chain:
         assert chain.complete("hi").attempts[0].reason is Reason.TIMEOUT
         sim.script("b/b", answer("Hi"))

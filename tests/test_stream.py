@@ -185,10 +185,11 @@ def test_the_text_so_far_is_not_doubled(sim: Simulator, chain: Chain) -> None:
 
 def test_white_space_in_the_middle_is_progress(sim: Simulator, chain: Chain) -> None:
     """Once something was said, an indented line from a slow model is no silence."""
-    pause = 0.2
+    pause = 0.25
     blanks = [item for blank in ("\n", "    ", "\n") for item in (delta(content=blank), pause)]
     sim.script("a/a", events(delta(content="code"), pause, *blanks, delta("stop", content="x")))
-    assert chain.stream("hi").read().text == "code\n    \nx"
+    patient = chain.replace(timeouts=Timeouts(idle=0.6))
+    assert patient.stream("hi").read().text == "code\n    \nx"
 
 
 def test_tool_calls_of_other_shapes(sim: Simulator, chain: Chain) -> None:
@@ -341,13 +342,13 @@ def test_failures_before_the_commit_are_raised_by_stream_itself(sim: Simulator, 
 def test_a_slow_consumer_loses_nothing(sim: Simulator, clock: FakeClock) -> None:
     """The time that the consumer takes is not counted as waiting for the model."""
     sim.script("a/a", answer(pieces=list("abc")))
-    timeouts = Timeouts(first_token=2, idle=0.05)
+    timeouts = Timeouts(first_token=2, idle=0.3)
     with Chain("a/a", api_key=KEY, base_url=sim.base_url, timeouts=timeouts, clock=clock) as chain:
         stream = chain.stream("hi")
         seen = []
         for text in stream.iter_text():
             seen.append(text)
-            _spend(0.15)
+            _spend(0.5)
     assert seen == ["a", "b", "c"]
 
 
