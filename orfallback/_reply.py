@@ -58,12 +58,11 @@ def choices(body: Any) -> list[Json]:
 
 
 def part(choice: Json) -> Json:
-    """Return a choice's ``message``, or its ``delta``."""
-    for key in ("message", "delta"):
-        found = choice.get(key)
-        if isinstance(found, dict):
-            return found
-    return {}
+    """Return a choice's ``message`` or ``delta``; of two the one that says something."""
+    found = [said for said in (choice.get("message"), choice.get("delta")) if isinstance(said, dict)]
+    if len(found) == 2 and not (speaks(found[0]) or reasons(found[0])):
+        return found[1] if speaks(found[1]) or reasons(found[1]) else found[0]
+    return found[0] if found else {}
 
 
 def delta_of(choice: Json, *, spoke: bool) -> Json:

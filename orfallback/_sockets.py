@@ -154,8 +154,7 @@ class _Watched(HTTPConnection):
             return http.client.HTTPResponse(sock, *args, **kwargs)
         return _Response(sock, self._watch, *args, **kwargs)
 
-    # http.client calls it as a class.
-    response_class = _respond  # type: ignore[assignment]
+    response_class = _respond  # type: ignore[assignment]  # http.client calls it as a class
 
 
 class _WatchedTLS(_Watched, HTTPSConnection):

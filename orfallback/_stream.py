@@ -38,7 +38,8 @@ class Stream:
         self._pid = os.getpid()
         self._state = _OPEN
         # The thread that is reading now, and whether another one has closed the stream meanwhile.
-        self._lock = threading.Lock()
+        # Reentrant, for a signal handler that closes the stream in the very thread that holds it.
+        self._lock = threading.RLock()
         self._reader: int | None = None
         self._left = False
         value = answered.value
@@ -108,11 +109,12 @@ class Stream:
 
         :raises StreamConsumedError: if that cannot be.
         """
+        # Before the lock: another thread may have held it at the fork, and nobody here would release it.
+        if self._pid != os.getpid():
+            raise StreamConsumedError("this stream belongs to the process that made it")
         with self._lock:
             if self._state != _OPEN:
                 raise StreamConsumedError("this stream broke, or was closed")
-            if self._pid != os.getpid():
-                raise StreamConsumedError("this stream belongs to the process that made it")
             if self._reader is not None:
                 raise StreamConsumedError("another thread reads this stream")
             self._reader = threading.get_ident()
@@ -191,9 +193,11 @@ class Stream:
 
         Another thread may call it while one reads: the reader is woken, and gets StreamConsumedError.
         """
+        if self._pid != os.getpid():
+            return
         with self._lock:
             reader = self._reader
-            if self._state != _OPEN or self._pid != os.getpid():
+            if self._state != _OPEN:
                 return
             # Whoever ends the call is the one reader; a thread that reads is woken, and ends it itself.
             mine = reader in (None, threading.get_ident())

@@ -126,10 +126,12 @@ def _whole(exchange: Exchange, head: bytes = b"") -> Outcome:
         return _malformed(exchange, content, Fault.MALFORMED, f"not JSON: {what}")
     if not isinstance(body, dict):
         return _malformed(exchange, content, Fault.MALFORMED, "no JSON object")
-    if _reply.error_in(body) is not None:
+    error = _reply.error_in(body)
+    if error is not None:
         content = exchange.scrub(content[:REFUSAL_LIMIT])
         body = _decoded_again(content, body)
-    return exchange.outcome(body, content=content[:REFUSAL_LIMIT], error=_reply.error_in(body), value=body)
+        error = _reply.error_in(body)
+    return exchange.outcome(body, content=content[:REFUSAL_LIMIT], error=error, value=body)
 
 
 def _malformed(exchange: Exchange, content: bytes, fault: Fault, detail: str) -> Outcome:

@@ -206,8 +206,8 @@ def test_every_script_ends_within_its_bounds(
     try:
         world.complete()
     except FallbackError as error:
-        assert type(error) in {CallRejected, ChainExhausted, DeadlineExceeded}  # noqa: PT017
-        assert [attempt.ok for attempt in error.attempts] == [False] * len(error.attempts)  # noqa: PT017
+        assert type(error) in {CallRejected, ChainExhausted, DeadlineExceeded}  # noqa: PT017 - not every script fails
+        assert [attempt.ok for attempt in error.attempts] == [False] * len(error.attempts)  # noqa: PT017 - likewise
     asked = [each for each in world.log if each.startswith("m")]
     assert len(asked) <= len(targets) * (rounds + 1)
     assert max((asked.count(each) for each in asked), default=0) <= rounds + 1

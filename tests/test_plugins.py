@@ -136,7 +136,7 @@ def test_a_module_is_a_plugin() -> None:
     def orfallback_admit(target: Target) -> None:
         asked.append(target.model)
 
-    module.orfallback_admit = orfallback_admit  # type: ignore[attr-defined]
+    module.orfallback_admit = orfallback_admit  # type: ignore[attr-defined]  # a module made here has no hooks yet
     manager = PluginManager()
     assert manager.register(module) == "my_plugin"
     assert manager.hooks().ask("orfallback_admit", call=None, target=A, last_resort=False) is None

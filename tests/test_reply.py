@@ -298,3 +298,12 @@ def test_any_split(pieces: list[str], usage: bool) -> None:
     assert joiner.add(chunk({"content": ""}, "stop", usage=USAGE if usage else None)) is False
     assert joiner.text == joiner.body()["choices"][0]["message"]["content"] == "".join(pieces)
     assert (joiner.finished, joiner.usage) == (True, USAGE if usage else None)
+
+
+@pytest.mark.parametrize("empty", [{}, {"role": "assistant", "content": ""}])
+@pytest.mark.parametrize("said", [{"content": "hi"}, {"reasoning": "hm"}], ids=["content", "reasoning"])
+def test_the_one_of_two_that_says_something_counts(said: Json, empty: Json) -> None:
+    """Of a message and a delta in one choice the empty one does not hide the other, whichever it is."""
+    for body in (choice(message=said, delta=empty), choice(message=empty, delta=said)):
+        assert _reply.part(body["choices"][0]) == said
+        assert (_reply.has_content(body), _reply.has_reasoning(body)) == ("content" in said, "reasoning" in said)

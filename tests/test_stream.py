@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 import threading
 from collections.abc import Iterator
@@ -120,6 +121,10 @@ WHOLE = [
     pytest.param(
         events({"choices": [{"index": 0, "delta": {}, "message": {"content": "Hi"}, "finish_reason": "stop"}]}),
         id="a message beside an empty delta",
+    ),
+    pytest.param(
+        events({"choices": [{"index": 0, "delta": {"content": "Hi"}, "message": {}, "finish_reason": "stop"}]}),
+        id="an empty message beside a delta",
     ),
     pytest.param(
         events(
@@ -442,6 +447,50 @@ def test_many_close_and_one_reads(sim: Simulator, chain: Chain, recorder: Record
         stream.close()
     assert foreign == []
     assert recorder.hooks.count("attempt_finished") == recorder.hooks.count("call_finished") == 60
+
+
+def test_a_lock_held_at_the_fork_holds_up_no_child(sim: Simulator, chain: Chain) -> None:
+    """A stream of another process is left alone without waiting for a lock that nobody there will release."""
+    stream = chain.stream("hi")
+    stream._pid = -1
+    held = threading.Event()
+    done = threading.Event()
+
+    def hold() -> None:
+        with stream._lock:
+            held.set()
+            done.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(10)
+    other = threading.Thread(target=stream.close, daemon=True)
+    other.start()
+    other.join(2)
+    waited = other.is_alive()
+    done.set()
+    holder.join()
+    other.join()
+    assert not waited
+    with pytest.raises(StreamConsumedError, match="process"):
+        next(stream)
+    stream._pid = os.getpid()
+    stream.close()
+
+
+def test_a_signal_handler_may_close_a_stream(sim: Simulator, chain: Chain) -> None:
+    """A handler that closes the stream in the thread that holds its lock does not wait for itself."""
+    stream = chain.stream("hi")
+    closed = threading.Event()
+
+    def interrupted() -> None:
+        with stream._lock:
+            stream.close()
+        closed.set()
+
+    threading.Thread(target=interrupted, daemon=True).start()
+    assert closed.wait(10)
+    assert sim.wait_idle()
 
 
 def test_two_threads_do_not_read_one_stream(sim: Simulator, chain: Chain) -> None:
