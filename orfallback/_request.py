@@ -9,14 +9,15 @@ from orfallback._secret import Secret
 
 
 class Request(NamedTuple):
-    """One POST, ready to be sent.
+    """One request, ready to be sent.
 
     :ivar model: the model asked.
     :ivar url: where to.
-    :ivar body: JSON, encoded.
+    :ivar body: JSON, encoded; b"" for a GET.
     :ivar headers: those of this attempt alone, without Authorization.
     :ivar secret: the key, or None.
     :ivar bare: whether no key is to be sent at all, not even one that the application's session holds.
+    :ivar method: POST, or GET to look something up.
     """
 
     model: str
@@ -25,6 +26,7 @@ class Request(NamedTuple):
     headers: Mapping[str, str]
     secret: Secret | None
     bare: bool = False
+    method: str = "POST"
 
     def __repr__(self) -> str:
-        return f"<Request {self.model} {self.url}: {len(self.body)} bytes>"
+        return f"<Request {self.method} {self.url} {self.model}: {len(self.body)} bytes>"

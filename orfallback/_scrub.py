@@ -30,7 +30,7 @@ def scrub(content: bytes, request: Request) -> bytes:
 def _private(request: Request) -> Iterator[str]:
     if request.secret is not None:
         yield request.secret.reveal()
-    messages = json.loads(request.body).get("messages")
+    messages = json.loads(request.body).get("messages") if request.body else None
     for message in messages if isinstance(messages, list) else ():
         if isinstance(message, dict):
             yield from _texts(message.get("content"))

@@ -25,25 +25,26 @@ class _Own:
         adapter = WatchedAdapter(pool_maxsize=POOL_SIZE)
         self.session.mount("https://", adapter)
         self.session.mount("http://", adapter)
-        self._prepared: dict[str, tuple[requests.PreparedRequest, dict[str, Any]]] = {}
+        self._prepared: dict[tuple[str, str], tuple[requests.PreparedRequest, dict[str, Any]]] = {}
 
     def send(self, request: Request, watch: Watch) -> requests.Response:
-        prepared, settings = self._prepared.get(request.url) or self._prepare(request.url)
+        prepared, settings = self._prepared.get((request.method, request.url)) or self._prepare(request)
         prepared = prepared.copy()
         if request.headers:
             prepared.headers.update(request.headers)
-        prepared.headers["Content-Length"] = str(len(request.body))
-        prepared.body = request.body
+        if request.body:
+            prepared.headers["Content-Length"] = str(len(request.body))
+            prepared.body = request.body
         if request.secret is not None:
             request.secret(prepared)
         adapter = self.session.get_adapter(request.url)
         return adapter.send(prepared, timeout=Limits(watch), **settings)  # type: ignore[arg-type]  # typeshed's names floats only
 
-    def _prepare(self, url: str) -> tuple[requests.PreparedRequest, dict[str, Any]]:
-        headers = {**self.session.headers, "Content-Type": "application/json"}
-        prepared = requests.Request("POST", url, headers=headers).prepare()
-        settings = dict(self.session.merge_environment_settings(url, {}, True, None, None))
-        self._prepared[url] = prepared, settings
+    def _prepare(self, request: Request) -> tuple[requests.PreparedRequest, dict[str, Any]]:
+        headers = {**self.session.headers, **_content_type(request)}
+        prepared = requests.Request(request.method, request.url, headers=headers).prepare()
+        settings = dict(self.session.merge_environment_settings(request.url, {}, True, None, None))
+        self._prepared[request.method, request.url] = prepared, settings
         return prepared, settings
 
 
@@ -61,7 +62,7 @@ class Transport:
         self._own: dict[int, _Own] = {}
 
     def send(self, request: Request, watch: Watch) -> requests.Response:
-        """POST, and return when the headers are there; the body is unread.
+        """Send a request, and return when the headers are there; the body is unread.
 
         :raises Exception: whatever requests, urllib3 and http.client raise.
         """
@@ -75,11 +76,11 @@ class Transport:
         return own.send(request, watch)
 
     def _send_given(self, session: requests.Session, request: Request, watch: Watch) -> requests.Response:
-        headers = {"Content-Type": "application/json", **request.headers}
+        headers = {**_content_type(request), **request.headers}
         # A callable: a header would be replaced by an entry of .netrc.
         auth = _keyless if request.bare else request.secret
         prepared = session.prepare_request(
-            requests.Request("POST", request.url, data=request.body, headers=headers, auth=auth)
+            requests.Request(request.method, request.url, data=request.body or None, headers=headers, auth=auth)
         )
         # After the session's own hooks, before Session.send looks for a redirect.
         prepared.hooks["response"] = [*prepared.hooks.get("response", ()), _hide_redirect]
@@ -107,6 +108,10 @@ class Transport:
         own = self._own.pop(os.getpid(), None)
         if own is not None:
             own.session.close()
+
+
+def _content_type(request: Request) -> dict[str, str]:
+    return {"Content-Type": "application/json"} if request.body else {}
 
 
 def _or_none(seconds: float) -> float | None:

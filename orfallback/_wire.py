@@ -1,4 +1,4 @@
-"""One POST, and what came back: the only place that knows the exceptions of sockets.
+"""One request, and what came back: the only place that knows the exceptions of sockets.
 
 A fault of the wire never leaves as an exception: it becomes an :class:`Outcome`. What cannot be an answer is closed
 before the outcome is returned; an open stream is its receiver's to close.
@@ -40,7 +40,7 @@ class Wire:
         self._clock = clock
 
     def ask(self, request: Request, *, stream: bool, deadline: float) -> Outcome:
-        """POST, and return what came back.
+        """Send a request, and return what came back.
 
         :param request: what to send, and where.
         :param stream: whether to read the reply as a stream; then the outcome of a good one holds an open
