@@ -607,6 +607,14 @@ class TestServer:
             seen.append((sim.requests[-1].headers.get("authorization"), sim.requests[-1].key_digest is None))
         assert seen == [("Bearer sk-...", False), ("sk-...cdef", True), (None, True)]
 
+    @pytest.mark.parametrize("form", ["Bearer {} more", "{} more", "Bearer  {}", "x-api-key {}", "Bearer {},{}"])
+    def test_a_key_beside_other_words_is_masked(self, form: str, sim: Simulator) -> None:
+        """Whatever stands before or behind it, a key is not to be read in what was received."""
+        with Client(sim) as client:
+            client.ask(headers=f"Authorization: {form.format(KEY, KEY)}\r\n")
+            client.head()
+        assert KEY[:8] not in sim.requests[-1].headers["authorization"]
+
     def test_body_may_come_in_chunks(self, sim: Simulator) -> None:
         """A chunked request is read like any other, and 100 Continue said when asked for."""
         with Client(sim) as client:
@@ -733,6 +741,159 @@ class TestServer:
         with Client(sim) as client:
             client.ask()
             assert client.body() == b"POST 1"
+
+
+class TestRoutes:
+    def test_a_route_has_a_script_of_its_own(self, sim: Simulator) -> None:
+        """A route's script wins for its route, built in or not, whatever the query; other routes stay."""
+        sim.script("GET /models", status(500, b""), status(503, b""))
+        sim.script("POST /embeddings", status(418, b""))
+        with Client(sim) as client:
+            codes = []
+            for method, path in (("GET", "/models"), ("GET", "/models?x=1"), ("POST", "/embeddings"), ("GET", "/key")):
+                client.send(method, path)
+                codes.append(client.until(b"\r\n")[9:12])
+                client.body()
+        assert codes == [b"500", b"503", b"418", b"200"]
+
+    def test_a_chat_goes_by_its_model_first(self, sim: Simulator) -> None:
+        """The script of the model wins over that of the chat route, and that over the default."""
+        sim.default(status(500, b""))
+        sim.script("POST /chat/completions", status(501, b""))
+        sim.script(MODEL, status(502, b""))
+        assert [asked(sim, status(502, b""))[0][9:12]] == ["502"]
+        with Client(sim) as client:
+            client.ask(model="other")
+            assert client.head().startswith("HTTP/1.1 501 ")
+            client.ask(model="GET /key")
+            assert client.head().startswith("HTTP/1.1 501 ")
+
+    @pytest.mark.parametrize("name", ["GET models", "get /models", "a b", "GET /models?x=1", "GET /api/v1/models"])
+    def test_a_name_with_a_space_is_a_route(self, sim: Simulator, name: str) -> None:
+        """A name with a space that is no route is refused."""
+        with pytest.raises(ValueError, match="a route is METHOD /path"):
+            sim.script(name, status(500))
+
+    def test_what_is_listed_of_a_model_can_be_said(self) -> None:
+        """A listed model may bring members of its own, which replace those that are told, or come on top."""
+        with Simulator(models=["a/a", {"id": MODEL, "expiration_date": "2026-12-01", "extra": 1}]) as sim:
+            with Client(sim) as client:
+                client.send("GET", "/models")
+                first, second = json.loads(client.body())["data"]
+        assert (first["id"], first["expiration_date"]) == ("a/a", None)
+        assert (second["expiration_date"], second["extra"]) == ("2026-12-01", 1)
+        assert second["context_length"] == 131_072
+        with pytest.raises(ValueError, match=r"models\[1\] is a model's id or an object"):
+            Simulator(models=["a/a", {"name": "x"}])
+
+
+class TestLoad:
+    def test_a_script_may_be_json(self, sim: Simulator) -> None:
+        """A document says what models, routes and all others do, and what is listed."""
+        sim.load(
+            {
+                "models": {MODEL: [{"status": 502}, "answer"], "GET /key": {"status": 401}},
+                "default": {"status": 418},
+                "listed": ["a/a"],
+            }
+        )
+        with Client(sim) as client:
+            codes = []
+            for model in (MODEL, MODEL, "other"):
+                client.ask(model=model)
+                codes.append(client.until(b"\r\n")[9:12])
+                client.until(b"0\r\n\r\n") if codes[-1] == b"200" else client.body()
+            client.send("GET", "/key")
+            codes.append(client.until(b"\r\n")[9:12])
+            client.body()
+            client.send("GET", "/models")
+            listed = json.loads(client.body())["data"]
+        assert codes == [b"502", b"200", b"418", b"401"]
+        assert [model["id"] for model in listed] == ["a/a"]
+
+    def test_what_it_does_not_name_stays(self, sim: Simulator) -> None:
+        """Scripts, default and list are replaced by what a document says, and kept where it says nothing."""
+        sim.script(MODEL, status(502, b""))
+        sim.default(status(418, b""))
+        sim.load({"models": {"a/a": {"status": 503}}})
+        sim.load({})
+        with Client(sim) as client:
+            codes = []
+            for model in (MODEL, "a/a", "other"):
+                client.ask(model=model)
+                codes.append(client.until(b"\r\n")[9:12])
+                client.body()
+            client.send("GET", "/models")
+            assert len(json.loads(client.body())["data"]) == 4
+        assert codes == [b"502", b"503", b"418"]
+
+    def test_a_wrong_script_changes_nothing(self, sim: Simulator) -> None:
+        """Of a document that is wrong anywhere nothing is taken."""
+        with pytest.raises(ValueError, match=r'models\["b/b"\]: no behaviour is called "statsu"'):
+            sim.load({"default": {"status": 418}, "models": {MODEL: {"status": 502}, "b/b": "statsu"}, "listed": []})
+        with Client(sim) as client:
+            for model in (MODEL, "other"):
+                client.ask(model=model)
+                assert client.head().startswith("HTTP/1.1 200 ")
+                client.until(b"0\r\n\r\n")
+
+
+class TestTelling:
+    def test_requests_are_told_before_they_are_answered(self) -> None:
+        """A function is told of each request as it arrives, on every route, and may ask the simulator itself."""
+        told: list[Received] = []
+        counts: list[int] = []
+
+        def tell(received: Received) -> None:
+            told.append(received)
+            counts.append(len(simulator.requests))
+
+        simulator = Simulator(on_request=tell)
+        with simulator, Client(simulator) as client:
+            client.ask()
+            client.until(b"0\r\n\r\n")
+            client.send("GET", "/nowhere")
+            client.body()
+        assert [got.path for got in told] == ["/api/v1/chat/completions", "/api/v1/nowhere"]
+        assert (told, counts) == (simulator.requests, [1, 2])
+
+    def test_who_left_early_is_told(self) -> None:
+        """A function is told of each request that was left early, and of no other."""
+        told: list[Received] = []
+        with Simulator(on_left=told.append) as sim:
+            asked(sim, answer())
+            sim.script(MODEL, silence())
+            with Client(sim) as client:
+                client.ask()
+                until(lambda: len(sim.requests) == 2)
+            assert sim.wait_idle()
+            assert told == sim.left_early == sim.requests[1:]
+            with Client(sim) as client:
+                client.ask()
+                until(lambda: len(sim.requests) == 3)
+                sim.close()
+        assert len(told) == 1
+
+    def test_nothing_need_be_remembered(self) -> None:
+        """Without a memory requests are told of and answered, and none is kept."""
+        told: list[Received] = []
+        left: list[Received] = []
+        with Simulator(on_request=told.append, on_left=left.append, remember=False) as sim:
+            asked(sim, answer())
+            sim.script(MODEL, silence())
+            with Client(sim) as client:
+                client.ask()
+                until(lambda: len(told) == 2)
+            assert sim.wait_idle()
+            assert (sim.requests, sim.models_asked, sim.left_early) == ([], [], [])
+            assert left == told[1:]
+
+    def test_half_a_character_is_refused(self, sim: Simulator) -> None:
+        """A model's name that no answer can repeat gets a 400."""
+        with Client(sim) as client:
+            client.ask(model="a/\ud800")
+            assert client.head().startswith("HTTP/1.1 400 ")
+        assert sim.requests == []
 
 
 class TestPackage:

@@ -102,8 +102,10 @@ def _parsed(raw: bytes) -> Any:
 
 def _masked(authorization: str) -> str:
     """The scheme and the key's last four characters, these only of a key too long to be guessed from them."""
-    scheme, _, key = authorization.rpartition(" ")
-    return f"{scheme} sk-...{key[-_TAIL_SHOWN:] if len(key) > 3 * _TAIL_SHOWN else ''}".strip()
+    first, space, rest = authorization.strip().partition(" ")
+    # What is no scheme may be the key, and whatever follows a scheme is one.
+    scheme, key = (f"{first} ", rest) if space and first.isalpha() else ("", authorization.strip())
+    return f"{scheme}sk-...{key[-_TAIL_SHOWN:] if len(key) > 3 * _TAIL_SHOWN else ''}"
 
 
 def _digest(authorization: str) -> str | None:

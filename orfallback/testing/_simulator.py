@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from orfallback.testing._answers import answer, reply, status
-from orfallback.testing._catalogue import DEFAULT_MODELS, key_told, models_listed
+from orfallback.testing._catalogue import DEFAULT_MODELS, key_told
 from orfallback.testing._framing import head
 from orfallback.testing._reading import read_request
+from orfallback.testing._script import API, listing, parse, route_named
 from orfallback.testing._server import Server
 from orfallback.testing._steps import Behaviour, End, Received
 from orfallback.testing._wire import ClientLeft, Wire
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
-_API = "/api/v1"
-_CHAT = ("POST", f"{_API}/chat/completions")
-_MODELS = ("GET", f"{_API}/models")
-_KEY = ("GET", f"{_API}/key")
+_CHAT = ("POST", f"{API}/chat/completions")
+_MODELS = ("GET", f"{API}/models")
+_KEY = ("GET", f"{API}/key")
+_NOT_FOUND = status(404, message="Not Found")
 
 
 class Simulator:
@@ -32,26 +33,40 @@ class Simulator:
     All of it may be used from any thread.
 
     :param port: the port to listen on; 0 for any free one.
-    :param models: the models that ``GET /models`` lists; any model may be asked.
+    :param models: the models that ``GET /models`` lists, each an id, or a mapping with the ``id`` and members
+        to put over what is told of that model; any model may be asked.
     :param ssl_context: a server's context; given, the simulator speaks TLS.
     :param host: the address to listen on.
+    :param on_request: told of each request before it is answered, in the thread that serves it, so it may be
+        called by several at once. It must not raise: the client would get no answer.
+    :param on_left: told likewise of each request that :attr:`left_early` holds. It must not raise.
+    :param remember: whether requests are kept for :attr:`requests`, :attr:`models_asked` and
+        :attr:`left_early`; a server that runs for days has no use for them.
+    :raises ValueError: for models that cannot be listed.
     """
 
     def __init__(
         self,
         *,
         port: int = 0,
-        models: Iterable[str] = DEFAULT_MODELS,
+        models: Iterable[str | Mapping[str, Any]] = DEFAULT_MODELS,
         ssl_context: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
+        on_request: Callable[[Received], object] | None = None,
+        on_left: Callable[[Received], object] | None = None,
+        remember: bool = True,
     ) -> None:
-        self._models = tuple(models)
+        self._on_request = on_request
+        self._on_left = on_left
+        self._remember = remember
         self._scheme = "https" if ssl_context else "http"
         self._server = Server((host, port), ssl_context, self._serve)
         # Guards what follows; never held over I/O.
         self._lock = threading.Lock()
         self._default = answer()
-        self._scripts: dict[str, _Script] = {}
+        self._built_in = {_MODELS: listing(list(models), "models"), _KEY: reply(key_told())}
+        # By model, or by route.
+        self._scripts: dict[str | tuple[str, str], _Script] = {}
         self._requests: list[Received] = []
         self._left_early: list[Received] = []
 
@@ -76,19 +91,42 @@ class Simulator:
         self._server.close()
 
     def script(self, model: str, *behaviours: Behaviour) -> None:
-        """Say what a model does; this replaces what was said before.
+        """Say what a model or a route does; this replaces what was said before.
 
-        :param model: the model as requests name it.
+        A chat request goes by the script of its model, then by that of ``POST /chat/completions``, then by the
+        default; any other request by that of its route.
+
+        :param model: the model as requests name it; or, as models have no space in their names, a route: the
+            method, a space, and the path below ``/api/v1``, such as ``"GET /models"``.
         :param behaviours: taken in order, one a request; the last repeats.
-        :raises ValueError: without a behaviour.
-        :raises TypeError: for what is none, such as a status code or a text.
+        :raises ValueError: without a behaviour, and for a name with a space that is no route.
+        :raises TypeError: for what is no behaviour, such as a status code or a text.
         """
         if not behaviours:
             raise ValueError("a script needs a behaviour")
         for behaviour in behaviours:
             _check(behaviour)
+        route = route_named(model)
         with self._lock:
-            self._scripts[model] = _Script(behaviours)
+            self._scripts[route or model] = _Script(behaviours)
+
+    def load(self, script: Mapping[str, Any]) -> None:
+        """Take a script written as JSON; ``docs/reference/simulator.md`` has its grammar.
+
+        It replaces what was said of the models and routes that it names, of the default if it has one, and of
+        the models listed if it lists some. A script that is wrong changes nothing.
+
+        :param script: the parsed document.
+        :raises ValueError: for anything wrong in it, with its place and what is allowed there.
+        """
+        said = parse(script)
+        for model, behaviours in said.models.items():
+            self.script(model, *behaviours)
+        if said.default is not None:
+            self.default(said.default)
+        if said.listed is not None:
+            with self._lock:
+                self._built_in[_MODELS] = said.listed
 
     def default(self, behaviour: Behaviour) -> None:
         """Say what models without a script do.
@@ -109,7 +147,7 @@ class Simulator:
         host, port = self._server.address[:2]
         if not port:
             raise RuntimeError("the simulator was not started")
-        return f"{self._scheme}://{host}:{port}{_API}"
+        return f"{self._scheme}://{host}:{port}{API}"
 
     @property
     def requests(self) -> list[Received]:
@@ -155,6 +193,8 @@ class Simulator:
             number += 1
             try:
                 received = read_request(wire, number)
+                # A model's name comes back in the answer, and half a character cannot.
+                (received.model or "").encode()
             except ValueError:
                 wire.send(head(400, "", Content_Length="0", Connection="close"))
                 return End.CLOSE
@@ -168,24 +208,33 @@ class Simulator:
                 return end or End.CLOSE
 
     def _arrived(self, received: Received) -> Behaviour:
-        """Record a request and find what answers it."""
+        """Record a request, tell of it, and find what answers it."""
         route = _route(received)
         with self._lock:
-            self._requests.append(received)
-            if route == _CHAT:
-                script = self._scripts.get(received.model or "")
-                return script.take() if script else self._default
-        if route == _MODELS:
-            return reply(models_listed(self._models))
-        if route == _KEY:
-            return reply(key_told())
-        return status(404, message="Not Found")
+            if self._remember:
+                self._requests.append(received)
+            behaviour = self._found(route, received.model or "")
+        if self._on_request is not None:
+            self._on_request(received)
+        return behaviour
+
+    def _found(self, route: tuple[str, str], model: str) -> Behaviour:
+        """What answers a request. The caller holds the lock."""
+        chat = route == _CHAT
+        script = (self._scripts.get(model) if chat else None) or self._scripts.get(route)
+        if script is not None:
+            return script.take()
+        return self._default if chat else self._built_in.get(route, _NOT_FOUND)
 
     def _gone(self, received: Received) -> None:
         # A connection cut by close() looks the same, and is nobody's leaving.
-        if not self._server.closing:
+        if self._server.closing:
+            return
+        if self._remember:
             with self._lock:
                 self._left_early.append(received)
+        if self._on_left is not None:
+            self._on_left(received)
 
 
 class _Script:
