@@ -8,8 +8,7 @@ import re
 MESSAGE_LIMIT = 500
 
 # C0 and C1 controls, DEL, line and paragraph separators, the marks that reorder text (Unicode TR 36) and lone
-# surrogates, which no terminal or log file can encode. Compiled (and kept by ``re``) when
-# first used.
+# surrogates, which no terminal or log file can encode. Compiled (and kept by ``re``) when first used.
 _UNSAFE = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
 
 
@@ -22,3 +21,17 @@ def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
     # Sliced first: a hostile megabyte is not worth a pass of the expression.
     head = " ".join(re.sub(_UNSAFE, " ", text[: 2 * limit]).split())
     return head if len(head) <= limit and len(text) <= 2 * limit else head[: limit - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with its lines and tabs, without what could make a terminal do something else than show it.
+
+    :param text: what a model said, or a piece of it: nothing of it is cut off.
+    """
+    return re.sub(_UNSAFE, _kept, text)
+
+
+def _kept(unsafe: re.Match[str]) -> str:
+    # The marks for the direction of a letter are part of Arabic and Hebrew; they reorder nothing beyond it.
+    lines = unsafe[0].replace("\u2028", "\n").replace("\u2029", "\n")
+    return "".join(character for character in lines if character in "\n\t\u200e\u200f\u061c")

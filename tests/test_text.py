@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orfallback._text import MESSAGE_LIMIT, clean
+from orfallback._text import MESSAGE_LIMIT, clean, printable
 
 PROPERTY = settings(max_examples=200, deadline=None, database=None)
 
@@ -80,3 +80,21 @@ def test_any_text(text: str, limit: int) -> None:
     assert len(cleaned.splitlines()) <= 1
     cleaned.encode()
     assert clean(cleaned, limit) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("one\n\ttwo\n", "one\n\ttwo\n"),
+        ("\x1b[31mred\x1b[0m", "[31mred[0m"),
+        ("over\rwritten\r\n", "overwritten\n"),
+        ("a\u2028b", "a\nb"),
+        ("\u202eabc\u2066", "abc"),
+        ("\u05d0\u200f!", "\u05d0\u200f!"),
+        ("\ud800x\x9b2J\x7f", "x2J"),
+        ("", ""),
+    ],
+)
+def test_what_a_terminal_is_shown(text: str, shown: str) -> None:
+    """A terminal is shown the lines of a text, and nothing that would steer it or reorder what it shows."""
+    assert printable(text) == shown
