@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 from hypothesis import settings
 
+from orfallback import cli
 from orfallback.testing import FakeClock, Simulator
 
 # What is random at a desk finds new cases; CI runs the same ones each time.
@@ -38,3 +41,42 @@ def sim() -> Iterator[Simulator]:
 def clock() -> FakeClock:
     """A clock on which waiting takes no time."""
     return FakeClock()
+
+
+class Ran(NamedTuple):
+    """What a command did.
+
+    :ivar status: its exit status.
+    :ivar out: what it wrote on stdout.
+    :ivar err: what it wrote on stderr.
+    """
+
+    status: int
+    out: str
+    err: str
+
+
+class Commands:
+    """Runs commands in this process, as ``orfallback`` would."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys = capsys
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, *arguments: str, stdin: str | bytes = "") -> Ran:
+        """Run one to its end.
+
+        :param arguments: those of the command line.
+        :param stdin: what stands on its standard input.
+        """
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        self._monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
+        status = cli.run(arguments)
+        return Ran(status, *self._capsys.readouterr())
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """Runs commands, without colour."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    return Commands(capsys, monkeypatch)

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 
 import click
 
-from orfallback.cli._demo import demo
+from orfallback.cli._exits import FAILED, INTERRUPTED, OK
 
-# 128 + SIGINT, what shells give a command that Ctrl-C ended.
-_INTERRUPTED = 130
+# In the order in which they are told of: what one begins with comes first.
+_COMMANDS = ("demo", "chat", "check", "doctor", "explain", "plugins", "simulate", "completion")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are asked for: ``--version`` pays for none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"orfallback.cli._{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="orfallback")
 def cli() -> None:
     """Keep chats alive when an LLM is busy."""
-
-
-cli.add_command(demo)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     :param arguments: those of the process by default.
-    :returns: the exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    :returns: the exit status: 0 done, 1 failed, 2 wrong usage, 3 not set up, 130 interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets a stand-in, not a traceback.
@@ -38,9 +49,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except click.Abort:
-        return _INTERRUPTED
+        return INTERRUPTED
     except OSError as error:
         # A full disk behind stdout, say; a reader that left is click's to handle, quietly.
         click.echo(f"orfallback: {error.strerror or error}", err=True)
-        return 1
-    return status if isinstance(status, int) else 0
+        return FAILED
+    return status if isinstance(status, int) else OK

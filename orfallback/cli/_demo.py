@@ -7,8 +7,9 @@ import time
 
 import click
 
-from orfallback import DEFAULT_MODELS, Attempt, Call, Chain, Reason, Target
+from orfallback import DEFAULT_MODELS, Chain
 from orfallback.cli._console import Narrator
+from orfallback.cli._watching import Telling
 from orfallback.testing import Simulator, answer, reset, status
 
 _QUESTION = "Why is the sky blue?"
@@ -19,30 +20,10 @@ _ANSWER = (
 _OTHER_ANSWER = "A real model would answer that here; this is the simulator, which knows about the sky alone."
 _NEXT = """\
 What to do next:
-  set OPENROUTER_API_KEY, and in Python:
+  set OPENROUTER_API_KEY, and ask with: orfallback chat; or in Python:
 
     from orfallback import Chain
     print(Chain().complete("Why is the sky blue?").text)"""
-
-
-class _Telling:
-    """A plugin that tells the narrator what the chain does."""
-
-    def __init__(self, narrator: Narrator) -> None:
-        self._narrator = narrator
-
-    def orfallback_attempt_finished(self, attempt: Attempt) -> None:
-        """Tell of an attempt that gave no answer; one that somebody left is no failure."""
-        if not attempt.ok and attempt.reason is not Reason.CANCELLED:
-            self._narrator.attempt(attempt)
-
-    def orfallback_falling_back(self, call: Call, target: Target, wait: float) -> None:
-        """Tell of the wait."""
-        self._narrator.waits(wait, target.model)
-
-    def orfallback_committed(self, attempt: Attempt) -> None:
-        """Tell who answers."""
-        self._narrator.served(attempt)
 
 
 @click.command()
@@ -64,7 +45,7 @@ def demo(question: str, delay: float) -> None:
         narrator.say("A simulator on this machine plays OpenRouter. Two of four models will fail.", "dim")
         narrator.say(f"Question: {question}")
         started = time.monotonic()
-        with Chain(api_key="sk-demo", base_url=simulator.base_url, delay=delay, plugins=[_Telling(narrator)]) as chain:
+        with Chain(api_key="sk-demo", base_url=simulator.base_url, delay=delay, plugins=[Telling(narrator)]) as chain:
             with chain.stream(question) as stream:
                 for text in stream.iter_text():
                     sys.stdout.write(text)

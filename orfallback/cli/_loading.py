@@ -1,0 +1,63 @@
+"""Loads plugins one by one, so that one that fails is told by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint
+
+import pluggy
+
+from orfallback import Chain
+from orfallback.cli._exits import SetupFailed
+
+# Their messages are whole sentences, which say what the plugin lacks.
+_PLAIN = (ImportError, ModuleNotFoundError, AttributeError, pluggy.PluginValidationError)
+
+
+@contextmanager
+def loading(what: str, mend: str = "", *, module: str = "", plain: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Turn whatever a plugin raises while it is loaded into one sentence.
+
+    :param what: that the plugin cannot be loaded; why is added.
+    :param mend: what to do about a plugin that lacks something.
+    :param module: the plugin's module, where a traceback would tell more.
+    :param plain: errors whose message is told without their type, beside those that imports raise.
+    :raises SetupFailed: instead of anything raised within, save Ctrl-C.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        # A plugin's own code runs within, and may raise anything; a script ends the process.
+        if type(error) is LookupError:
+            # The library's own: it names the plugin, and what is installed; its cause says why.
+            why = f": {error.__cause__}" if error.__cause__ is not None else ""
+            raise SetupFailed(f"{error}{why}", mend) from error
+        if type(error) in (*_PLAIN, *plain):
+            raise SetupFailed(f"{what}: {error.args[0] if error.args else type(error).__name__}", mend) from error
+        named = all(part.isidentifier() for part in module.split("."))
+        seen = f'The traceback is shown by: python -c "import {module}"' if named else mend
+        raise SetupFailed(f"{what}: {type(error).__name__}: {error}", seen) from error
+
+
+def load_installed(chain: Chain, name: str, point: EntryPoint | None) -> bool:
+    """Load an installed plugin of the entry point group ``orfallback``.
+
+    :param chain: the chain that gets it.
+    :param name: its name in the group.
+    :param point: where it is; None for one that is not installed.
+    :returns: whether it was loaded; False where the chain has a plugin of this name.
+    :raises SetupFailed: if it is not installed, cannot be imported, or is no plugin.
+    """
+    if point is None:
+        what, module, mend = (
+            f"plugin {name}",
+            "",
+            "ORFALLBACK_PLUGINS takes names of installed plugins; -p takes modules",
+        )
+    else:
+        package = point.dist.name if point.dist else point.module
+        what, module = f"plugin {name} of {package} cannot be loaded", point.module
+        mend = f"Install what {package} lacks, or do without {name}"
+    with loading(what, mend, module=module, plain=(TypeError, ValueError)):
+        return bool(chain.load_entry_points(name))
