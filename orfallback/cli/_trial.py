@@ -1,0 +1,201 @@
+"""Asking one model on its own, and what came of it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from orfallback import Attempt, Chain, FallbackError, Reason, Timeouts, Verdict, hookimpl
+from orfallback.cli._watching import Failure, Witness
+
+# How much later than its limits a call's deadline comes (s).
+_GRACE = 0.5
+
+
+class State(Enum):
+    """What a model was found to be, in a word."""
+
+    OK = "ok"
+    #: Overloaded: it may answer a little later.
+    BUSY = "busy"
+    #: Its rate limit, or the account's, is used up.
+    LIMITED = "limited"
+    #: Nobody serves it, or nobody ever did.
+    GONE = "gone"
+    #: Refused: the key, the credit, a policy.
+    DENIED = "denied"
+    #: It did not answer in time.
+    SLOW = "slow"
+    #: What came was no whole answer, or nothing came at all.
+    BROKEN = "broken"
+
+
+_STATES = {
+    Reason.BUSY: State.BUSY,
+    Reason.RATE_LIMITED: State.LIMITED,
+    Reason.NOT_FOUND: State.GONE,
+    Reason.UNAUTHORIZED: State.DENIED,
+    Reason.PAYMENT: State.DENIED,
+    Reason.MODERATED: State.DENIED,
+    Reason.UNSUPPORTED: State.DENIED,
+    Reason.TIMEOUT: State.SLOW,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One question to one model.
+
+    :ivar attempt: the record of it.
+    :ivar failure: why there was no answer, or None.
+    :ivar tokens: tokens of the answer, or None.
+    :ivar counted: whether the service told them; otherwise they are the pieces that came.
+    """
+
+    attempt: Attempt
+    failure: Failure | None = None
+    tokens: int | None = None
+    counted: bool = True
+
+    @property
+    def state(self) -> State:
+        """What the model was found to be."""
+        reason = self.attempt.reason
+        return State.OK if reason is None else _STATES.get(reason, State.BROKEN)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The speed, counted from the first token of a stream on; None if it cannot be told."""
+        if not self.tokens or self.failure is not None:
+            return None
+        span = self.attempt.elapsed - (self.attempt.first_token or 0.0)
+        return self.tokens / span if span > 0 else None
+
+    @property
+    def cost(self) -> float | None:
+        """What the service says it cost, in US dollars, or None."""
+        cost = (self.attempt.usage or {}).get("cost")
+        return float(cost) if isinstance(cost, (int, float)) and math.isfinite(cost) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of all questions to one model.
+
+    :ivar model: its id.
+    :ivar trials: at least one.
+    """
+
+    model: str
+    trials: Sequence[Trial]
+
+    @property
+    def state(self) -> State:
+        """What it was found to be most often; of two as frequent, the worse one."""
+        counts = Counter(trial.state for trial in self.trials)
+        return max(counts, key=lambda state: (counts[state], state is not State.OK))
+
+    @property
+    def usable(self) -> bool:
+        """Whether a chain can use it."""
+        return self.state is State.OK
+
+    @property
+    def answered(self) -> int:
+        """How many of the questions it answered."""
+        return sum(trial.state is State.OK for trial in self.trials)
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The attempts that failed."""
+        return [trial.failure for trial in self.trials if trial.failure is not None]
+
+    def first_token(self, share: float) -> float | None:
+        """Return seconds to the first token within which a share of the answers came; None if there were none."""
+        return percentile([t.attempt.first_token for t in self.trials if t.state is State.OK], share)
+
+    def total(self, share: float) -> float | None:
+        """Return seconds to the end within which a share of the answers came; None if there were none."""
+        return percentile([t.attempt.elapsed for t in self.trials if t.state is State.OK], share)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The median speed, or None."""
+        return percentile([trial.tokens_per_second for trial in self.trials], 0.5)
+
+    @property
+    def cost(self) -> float | None:
+        """The sum of what the service says it cost, in US dollars, or None."""
+        costs = [trial.cost for trial in self.trials if trial.cost is not None]
+        return math.fsum(costs) if costs else None
+
+    @property
+    def note(self) -> str:
+        """Why it failed, or who served."""
+        failed = [trial for trial in self.trials if trial.state is not State.OK]
+        if not failed:
+            return f"by {self.trials[-1].attempt.provider}" if self.trials[-1].attempt.provider else ""
+        last = failed[-1].attempt.summary
+        return last if len(self.trials) == 1 else f"{self.answered} of {len(self.trials)} answered; {last}"
+
+
+def percentile(values: Sequence[float | None], share: float) -> float | None:
+    """Return the smallest value that a share of all values do not exceed (nearest rank); for 0.5 the median."""
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return None
+    if share == 0.5:
+        return statistics.median(known)
+    return known[math.ceil(share * len(known)) - 1]
+
+
+class _Once:
+    """Lets nothing be asked again: a check wants the first word, and does not wait for a better one."""
+
+    @hookimpl(wrapper=True, tryfirst=True)
+    def orfallback_classify(self) -> Generator[None, Verdict | None, Verdict | None]:
+        """Take the leave to ask again out of a verdict."""
+        verdict = yield
+        return verdict if verdict is None else replace(verdict, again=False)
+
+
+class Asker:
+    """Asks one model on its own.
+
+    :param chain: the chain, whose settings and plugins hold.
+    :param model: the model's id.
+    :param seconds: the longest that an answer may take.
+    """
+
+    def __init__(self, chain: Chain, model: str, seconds: float) -> None:
+        # The limits come before the deadline: they say what was waited for.
+        limits = Timeouts(min(5.0, seconds), seconds, seconds, seconds, seconds + _GRACE)
+        self._witness = Witness()
+        self._chain = chain.replace(models=[model], timeouts=limits, rounds=1, plugins=[self._witness, _Once()])
+
+    def ask(self, prompt: str, params: Mapping[str, Any], *, stream: bool) -> Trial:
+        """Ask once.
+
+        :param prompt: the question.
+        :param params: parameters of the call.
+        :param stream: whether as a stream, which tells the time to the first token.
+        """
+        pieces = 0
+        try:
+            if stream:
+                with self._chain.stream(prompt, **params) as answer:
+                    pieces = sum(1 for _ in answer.iter_text())
+                    completion = answer.read()
+            else:
+                completion = self._chain.complete(prompt, **params)
+        except FallbackError:
+            failure = self._witness.failures[-1]
+            return Trial(failure.attempt, failure)
+        told = (completion.usage or {}).get("completion_tokens")
+        counted = isinstance(told, int) and told > 0
+        return Trial(completion.attempts[-1], None, told if counted else pieces or None, counted)
