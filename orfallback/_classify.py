@@ -122,9 +122,9 @@ def _gated(s: Signal) -> bool:
 def _wrong_path(s: Signal) -> bool:
     if s.status == 405:
         return True
-    # A 404 of the service itself says which model or endpoint it did not find.
+    # A 404 of the service itself says which model or endpoint it did not find; "file" is llama.cpp's word.
     bare = s.message in ("", "not found") and not s.metadata and not s.kind and not s.availability
-    return s.status == 404 and (bare or s.body is None)
+    return s.status == 404 and (bare or s.body is None or s.message in ("file not found", "404 page not found"))
 
 
 def _gone(s: Signal) -> bool:
@@ -133,8 +133,10 @@ def _gone(s: Signal) -> bool:
 
 
 def _too_long(s: Signal) -> bool:
-    kinds = ("context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded")
-    return s.is_any(*kinds) or (s.status in (400, 413, 422) and s.says("maximum context length", "context window"))
+    # The last is llama.cpp's.
+    kinds = ("context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded", "exceed_context_size_error")
+    words = ("maximum context length", "context window", "context size")
+    return s.is_any(*kinds) or (s.status in (400, 413, 422) and s.says(*words))
 
 
 def _unsupported(s: Signal) -> bool:

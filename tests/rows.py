@@ -162,6 +162,21 @@ STATUSES = [
         hint=7.0,
     ),
     Row("13 404 bare", status(404, {"error": {"message": "Not Found", "code": 404}}), R.MISCONFIGURED, ENDPOINT, 404),
+    Row(
+        "13 404 of llama.cpp",
+        status(404, {"error": {"code": 404, "message": "File Not Found", "type": "not_found_error"}}),
+        R.MISCONFIGURED,
+        ENDPOINT,
+        404,
+    ),
+    Row("13 404 of FastAPI", status(404, {"detail": "Not Found"}), R.MISCONFIGURED, ENDPOINT, 404),
+    Row("13 404 of Go", status(404, "404 page not found", content_type="text/plain"), R.MISCONFIGURED, ENDPOINT, 404),
+    Row(
+        "14 404 of OpenAI's, for a model",
+        status(404, {"error": {"message": "The model `x` does not exist", "code": "model_not_found", "param": None}}),
+        R.NOT_FOUND,
+        status=404,
+    ),
     Row("13 404 HTML", status(404, PAGE, content_type="text/html"), R.MISCONFIGURED, ENDPOINT, 404),
     Row("13 405", status(405), R.MISCONFIGURED, ENDPOINT, 405),
     Row("14 404 no endpoints", said(404, "No endpoints found for m."), R.NOT_FOUND, status=404),
@@ -178,6 +193,21 @@ STATUSES = [
     Row(
         "16 400 context by words",
         said(400, "This endpoint's maximum context length is 32768 tokens."),
+        R.CONTEXT_LENGTH,
+        status=400,
+    ),
+    Row(
+        "16 400 context of llama.cpp",
+        status(
+            400,
+            {
+                "error": {
+                    "code": 400,
+                    "message": "request (9024 tokens) exceeds the available context size (2048 tokens)",
+                    "type": "exceed_context_size_error",
+                }
+            },
+        ),
         R.CONTEXT_LENGTH,
         status=400,
     ),
