@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from typing import Any
@@ -161,6 +162,14 @@ def test_exit_statuses(names: list[str], options: list[str], code: int, at: Simu
     assert command("check", "--json", *options, *models(*names)).status == code
 
 
+def test_a_model_that_is_not_done_in_time(at: Simulator, command: Commands) -> None:
+    """A model that answers, and takes longer than it may, is slow, and when it began is told."""
+    at.script("a/long", silence("end"))
+    done = command("check", "--deadline", "0.4", *models("long"))
+    assert "slow" in done.out
+    assert re.search(r"answers after 0\.\d\d s, but was not done after 0\.\d+ s", done.out)
+
+
 def test_when_none_is_usable(at: Simulator, command: Commands) -> None:
     """When no model is usable that is said, with what to do."""
     done = command("check", *models("busy", "limited"))
@@ -211,7 +220,7 @@ def test_all_are_asked_at_once(at: Simulator, command: Commands) -> None:
 def test_what_is_asked(at: Simulator, command: Commands) -> None:
     """The question, parameters and a bound for the answer are sent; a parameter of one's own wins."""
     command("check", *models("ok"))
-    assert at.requests[-1].body["max_tokens"] == 512
+    assert at.requests[-1].body["max_tokens"] == 256
     command("check", "--prompt", "Hm?", "-p", "max_tokens=5", "--no-stream", *models("ok"))
     body = at.requests[-1].body
     assert (body["messages"][0]["content"], body["max_tokens"]) == ("Hm?", 5)

@@ -7,13 +7,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from orfallback import Fault, Reason
-from orfallback._config import DEFAULT_BASE_URL
+from orfallback.cli import _mends
 from orfallback.cli._settings import Settings
 from orfallback.cli._surroundings import proxy_for
 from orfallback.cli._watching import Failure
-
-_KEYS = "https://openrouter.ai/settings/keys"
-_CREDITS = "https://openrouter.ai/settings/credits"
 
 
 class Advice(NamedTuple):
@@ -79,10 +76,7 @@ def _wrong_path(failure: Failure) -> bool:
 
 
 def _no_key(_: Failure, settings: Settings) -> Advice:
-    return Advice(
-        "There is no key for OpenRouter",
-        f"Set {settings.key_variable}; keys are made at {_KEYS}. To see a fallback without one: orfallback demo",
-    )
+    return Advice(*_mends.no_key(settings.key_variable))
 
 
 def _denied(failure: Failure, settings: Settings) -> Advice:
@@ -96,14 +90,14 @@ def _denied(failure: Failure, settings: Settings) -> Advice:
     key = f"the key {settings.secret.hint} of {settings.key_variable}"
     if failure.attempt.status == 403:
         return Advice(f"{settings.host} does not permit this with {key}{said}", "See what the key is allowed to do")
-    where = f"keys are listed at {_KEYS}" if settings.at_openrouter else "keys of other endpoints need --key-env"
+    where = f"keys are listed at {_mends.KEYS}" if settings.at_openrouter else "keys of other endpoints need --key-env"
     return Advice(f"{settings.host} refused {key}{said}", f"Is it whole, and not disabled? {where}")
 
 
 def _unpaid(failure: Failure, settings: Settings) -> Advice:
     mend = "See the account that the key belongs to"
     if settings.at_openrouter:
-        mend = f"Add credit at {_CREDITS}, raise the key's limit, or ask models whose id ends in :free"
+        mend = f"Add credit at {_mends.CREDITS}, raise the key's limit, or ask models whose id ends in :free"
     return Advice(f"{settings.host} wants payment{_said(failure)}", mend)
 
 
@@ -153,8 +147,7 @@ def _bad_url(_: Failure, settings: Settings) -> Advice:
 
 def _no_api(failure: Failure, settings: Settings) -> Advice:
     status = f" ({failure.attempt.status})" if failure.fault is None else " (a web page came)"
-    mend = f"A base URL goes up to and without /chat/completions; OpenRouter's is {DEFAULT_BASE_URL}"
-    return Advice(f"There is no chat API at {settings.base_url}{status}", mend)
+    return Advice(f"There is no chat API at {settings.base_url}{status}", _mends.BASE_URL)
 
 
 def _redirected(failure: Failure, settings: Settings) -> Advice:

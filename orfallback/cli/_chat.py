@@ -10,13 +10,14 @@ import click
 
 from orfallback.cli._console import Narrator, is_terminal
 from orfallback.cli._conversation import converse
+from orfallback.cli._options import chain_options
 from orfallback.cli._parameters import parameter_option
 from orfallback.cli._prompt import prompt
-from orfallback.cli._settings import Settings, chain_options
+from orfallback.cli._settings import Settings
 from orfallback.cli._talk import Manner, Talk
 
 
-@click.command()
+@click.command(short_help="Ask a question, or hold a conversation.")
 @click.argument("words", metavar="[PROMPT]...", nargs=-1)
 @chain_options
 @click.option("-s", "--system", metavar="TEXT", help="The system message.")

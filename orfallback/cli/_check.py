@@ -16,22 +16,23 @@ from orfallback import Chain
 from orfallback.cli._advice import advise, unknown
 from orfallback.cli._console import Narrator, is_terminal, output
 from orfallback.cli._exits import FAILED, OK, Failed, SetupFailed
+from orfallback.cli._options import chain_options
 from orfallback.cli._parameters import parameter_option
-from orfallback.cli._settings import Settings, chain_options
+from orfallback.cli._settings import Settings
 from orfallback.cli._table import as_json, show, would_use
 from orfallback.cli._together import together
 from orfallback.cli._trial import Asker, Result, State, Trial
 
 _QUESTION = "Say hello in one short sentence."
 # Without a bound the service reserves credit for the longest answer that the model could give.
-_LONGEST_ANSWER = 512
+_LONGEST_ANSWER = 256
 # How long a model may take, where nothing else is said (s).
 _PATIENCE = 30.0
 # Models asked at the same time, at most.
 _AT_ONCE = 32
 
 
-@click.command()
+@click.command(short_help="Ask every model at once how it is.")
 @chain_options
 @click.option("--prompt", default=_QUESTION, show_default=True, metavar="TEXT", help="What to ask.")
 @parameter_option

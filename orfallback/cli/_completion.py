@@ -14,7 +14,7 @@ _PROGRAM = "orfallback"
 _VARIABLE = "_ORFALLBACK_COMPLETE"
 
 
-@click.command()
+@click.command(short_help="Print a script for shell completion.")
 @click.argument("shell", type=click.Choice(_SHELLS), metavar="[bash|zsh|fish]", required=False)
 @click.pass_context
 def completion(ctx: click.Context, shell: str | None) -> None:

@@ -26,7 +26,7 @@ What to do next:
     print(Chain().complete("Why is the sky blue?").text)"""
 
 
-@click.command()
+@click.command(short_help="Show a fallback; no key is needed.")
 @click.argument("question", default=_QUESTION)
 @click.option("--delay", type=click.FloatRange(0, 60), default=2.0, show_default=True, help="Seconds between models.")
 def demo(question: str, delay: float) -> None:

@@ -13,9 +13,10 @@ from rich.text import Text
 from orfallback import Fault, Scope, StreamInterrupted
 from orfallback._text import clean
 from orfallback.cli._console import output, put
+from orfallback.cli._options import chain_options
 from orfallback.cli._reasoning import Course, Step, follow
 from orfallback.cli._recording import Recording, parse_headers, parse_response
-from orfallback.cli._settings import Settings, chain_options
+from orfallback.cli._settings import Settings
 
 _REACH = {
     Scope.NONE: "nothing: it is an answer",
@@ -26,7 +27,7 @@ _REACH = {
 }
 
 
-@click.command()
+@click.command(short_help="Say what a reply is taken for, and why.")
 @click.option("--status", type=click.IntRange(100, 999), metavar="CODE", help="The HTTP status; 200 by default.")
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A response header; repeat it.")
 @click.option("--body", type=click.File("rb"), metavar="FILE", help="The body; - is stdin.")

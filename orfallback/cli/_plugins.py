@@ -27,7 +27,7 @@ _VARIABLE = "ORFALLBACK_PLUGINS"
 _WIDEST = 10_000
 
 
-@click.command()
+@click.command(short_help="Show who implements which hook.")
 @click.option("-p", "--plugin", "modules", multiple=True, metavar="MODULE[:NAME]", help="A plugin to load; repeatable.")
 @click.option("--all", "everything", is_flag=True, help="Load every installed plugin.")
 @click.option("--json", "machine", is_flag=True, help="Print JSON.")

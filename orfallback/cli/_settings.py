@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
-
-import click
 
 from orfallback import DEFAULT_MODELS, Chain
 from orfallback._config import DEFAULT_BASE_URL, KEY_VARIABLE, OPENROUTER, check_base_url, origin
 from orfallback._secret import Secret, Unshown
+from orfallback.cli import _mends
 from orfallback.cli._exits import SetupFailed
 from orfallback.cli._loading import loading
 from orfallback.cli._service import Service, closest, listed
 
+#: The variable that names the models.
+MODELS = "ORFALLBACK_MODELS"
 _BASE_URL = "OPENROUTER_BASE_URL"
-_MODELS = "ORFALLBACK_MODELS"
 # How long a list of models is waited for, where it only makes a message better (s).
 _PATIENCE = 5.0
-_URL_MEND = f"A base URL goes up to and without /chat/completions; OpenRouter's is {DEFAULT_BASE_URL}"
 
 
 class Settings:
@@ -63,7 +61,7 @@ class Settings:
             # A key belongs to one origin.
             key = ""
         laid = {
-            _MODELS: ",".join(models),
+            MODELS: ",".join(models),
             _BASE_URL: base_url or "",
             "ORFALLBACK_DEADLINE": "" if deadline is None else str(deadline),
             "ORFALLBACK_DELAY": "" if delay is None else str(delay),
@@ -90,12 +88,12 @@ class Settings:
     @property
     def default_models(self) -> bool:
         """Whether the models are those that come with the library."""
-        return not self.environ.get(_MODELS, "").strip()
+        return not self.environ.get(MODELS, "").strip()
 
     @property
     def models(self) -> tuple[str, ...]:
         """The models, in order."""
-        named = [model.strip() for model in self.environ.get(_MODELS, "").split(",") if model.strip()]
+        named = [model.strip() for model in self.environ.get(MODELS, "").split(",") if model.strip()]
         return tuple(dict.fromkeys(named)) or DEFAULT_MODELS
 
     @property
@@ -136,11 +134,7 @@ class Settings:
         :raises SetupFailed: if OpenRouter is to be asked without one.
         """
         if self.secret is None and self.at_openrouter:
-            raise SetupFailed(
-                "There is no key for OpenRouter",
-                f"Set {self.key_variable}; keys are made at https://openrouter.ai/settings/keys. "
-                "To see a fallback without one: orfallback demo",
-            )
+            raise SetupFailed(*_mends.no_key(self.key_variable))
 
     def chain(self, *plugins: object) -> Chain:
         """Return the chain, as :meth:`Chain.from_env` makes it.
@@ -182,59 +176,8 @@ def _url(url: str) -> str:
     try:
         return check_base_url(url)
     except ValueError as error:
-        raise SetupFailed(_said(error), _URL_MEND) from None
+        raise SetupFailed(_said(error), _mends.BASE_URL) from None
 
 
 def _said(error: BaseException) -> str:
     return str(error.args[0] if error.args else error)
-
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def chain_options(function: _Command) -> _Command:
-    """Give a command the options that make a chain; it receives them as ``settings``."""
-
-    @functools.wraps(function)
-    def command(
-        *args: Any,
-        models: tuple[str, ...],
-        base_url: str | None,
-        key_env: str | None,
-        deadline: float | None,
-        delay: float | None,
-        plugins: tuple[str, ...],
-        **kwargs: Any,
-    ) -> Any:
-        settings = Settings.of_process(
-            models=models, base_url=base_url, key_variable=key_env, deadline=deadline, delay=delay, plugins=plugins
-        )
-        return function(*args, settings=settings, **kwargs)
-
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command  # type: ignore[return-value]  # a click option returns what it decorates
-
-
-def _offered(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    """Return the models that a shell can offer without asking anybody: the environment's own, and the default ones."""
-    named = (model.strip() for model in os.environ.get(_MODELS, "").split(","))
-    return [model for model in dict.fromkeys([*named, *DEFAULT_MODELS]) if model and model.startswith(incomplete)]
-
-
-_OPTIONS = (
-    click.option(
-        "-m",
-        "--model",
-        "models",
-        multiple=True,
-        metavar="MODEL",
-        shell_complete=_offered,
-        help="A model to ask; repeat it for a chain.",
-    ),
-    click.option("--base-url", metavar="URL", help="The endpoint, up to and without /chat/completions."),
-    click.option("--key-env", metavar="VARIABLE", help=f"The variable that holds the key, instead of {KEY_VARIABLE}."),
-    click.option("--deadline", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For a whole call."),
-    click.option("--delay", type=click.FloatRange(0, 60), metavar="SECONDS", help="Before the next model."),
-    click.option("--plugin", "plugins", multiple=True, metavar="MODULE[:NAME]", help="A plugin to load."),
-)

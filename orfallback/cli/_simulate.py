@@ -23,7 +23,7 @@ _NAME_LIMIT = 200
 _ERROR_LIMIT = 1_000
 
 
-@click.command()
+@click.command(short_help="Play OpenRouter on this machine.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="0 for any free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--script", type=click.File("rb"), help="Who answers what, as JSON; - for stdin.")

@@ -140,8 +140,15 @@ class Result:
         failed = [trial for trial in self.trials if trial.state is not State.OK]
         if not failed:
             return f"by {self.trials[-1].attempt.provider}" if self.trials[-1].attempt.provider else ""
-        last = failed[-1].attempt.summary
+        last = _why(failed[-1])
         return last if len(self.trials) == 1 else f"{self.answered} of {len(self.trials)} answered; {last}"
+
+
+def _why(trial: Trial) -> str:
+    attempt = trial.attempt
+    if trial.state is State.SLOW and attempt.first_token is not None:
+        return f"answers after {attempt.first_token:.2f} s, but was not done after {attempt.elapsed:.3g} s"
+    return attempt.summary
 
 
 def percentile(values: Sequence[float | None], share: float) -> float | None:

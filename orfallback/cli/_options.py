@@ -1,0 +1,66 @@
+"""The options that make a chain."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from orfallback import DEFAULT_MODELS
+from orfallback._config import KEY_VARIABLE
+from orfallback.cli._settings import MODELS, Settings
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _offered(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the models that a shell can offer without asking anybody: the environment's own, and the default ones."""
+    named = (model.strip() for model in os.environ.get(MODELS, "").split(","))
+    return [model for model in dict.fromkeys([*named, *DEFAULT_MODELS]) if model and model.startswith(incomplete)]
+
+
+model_option = click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    metavar="MODEL",
+    shell_complete=_offered,
+    help="A model of the chain; repeat it for more.",
+)
+base_url_option = click.option("--base-url", metavar="URL", help="The endpoint, up to and without /chat/completions.")
+key_option = click.option(
+    "--key-env", metavar="VARIABLE", help=f"The variable that holds the key, instead of {KEY_VARIABLE}."
+)
+deadline_option = click.option(
+    "--deadline", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For a whole call."
+)
+delay_option = click.option("--delay", type=click.FloatRange(0, 60), metavar="SECONDS", help="Before the next model.")
+plugin_option = click.option("--plugin", "plugins", multiple=True, metavar="MODULE[:NAME]", help="A plugin to load.")
+
+
+def chain_options(function: _Command) -> _Command:
+    """Give a command the options that make a chain; it receives them as ``settings``."""
+
+    @functools.wraps(function)
+    def command(
+        *args: Any,
+        models: tuple[str, ...],
+        base_url: str | None,
+        key_env: str | None,
+        deadline: float | None,
+        delay: float | None,
+        plugins: tuple[str, ...],
+        **kwargs: Any,
+    ) -> Any:
+        settings = Settings.of_process(
+            models=models, base_url=base_url, key_variable=key_env, deadline=deadline, delay=delay, plugins=plugins
+        )
+        return function(*args, settings=settings, **kwargs)
+
+    for option in (plugin_option, delay_option, deadline_option, key_option, base_url_option, model_option):
+        command = option(command)
+    return command  # type: ignore[return-value]  # a click option returns what it decorates
