@@ -185,7 +185,7 @@ def test_a_script_from_stdin() -> None:
         (b"", "no JSON: Expecting value in line 1, column 1"),
         (b'{"models": {"a/b": "silence", "a/b": "answer"}}', '"a/b" stands twice in one object'),
         (b'{"default": {"answer": "x", "pace": NaN}}', 'default["pace"] is NaN, which is no JSON'),
-        (b"[" * 200_000, "nested too deeply"),
+        pytest.param(b"[" * 200_000, "nested too deeply", id="deep"),
         (b'"\xff"', "can't decode byte 0xff"),
     ],
 )

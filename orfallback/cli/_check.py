@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 from orfallback import Chain
 from orfallback.cli._advice import advise, unknown
@@ -117,16 +117,17 @@ def _hope(results: Sequence[Result]) -> str:
 @contextmanager
 def _progress(models: Sequence[str], repeat: int) -> Iterator[Callable[[str, Trial], None]]:
     """Show on stderr which models are still asked, if that is a terminal."""
-    narrator = Narrator()
+    if not is_terminal(sys.stderr):
+        yield lambda *_: None
+        return
     columns = (
         SpinnerColumn("line"),
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[state]}"),
     )
-    shown = is_terminal(sys.stderr)
-    with Progress(*columns, console=narrator.console, transient=True, disable=not shown) as progress:
-        tasks = {model: progress.add_task(Text(model).plain, total=repeat, state="") for model in models}
+    with Progress(*columns, console=Narrator().console, transient=True) as progress:
+        tasks = {model: progress.add_task(escape(model), total=repeat, state="") for model in models}
 
         def tell(model: str, trial: Trial) -> None:
             progress.update(tasks[model], advance=1, state=trial.state.value)
