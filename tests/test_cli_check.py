@@ -14,7 +14,7 @@ from terminal import COMMAND, Terminal, in_terminal
 
 from conftest import Commands
 from orfallback import DEFAULT_MODELS, Attempt, Reason, Verdict
-from orfallback.cli._trial import Result, State, Trial, percentile
+from orfallback.cli._check._trial import Result, State, Trial, percentile
 from orfallback.cli._watching import Failure
 from orfallback.testing import Simulator, answer, cut, drip, empty_deltas, error_in_200, reply, silence, status
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
+from orfallback.cli._chat._conversation import Message, converse
 from orfallback.cli._console import Narrator
-from orfallback.cli._conversation import Message, converse
 from orfallback.cli._exits import Failed, SetupFailed
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from conftest import Commands
 from orfallback import Outcome
-from orfallback.cli._examine._finding import Finding
-from orfallback.cli._examine._key import key_told
-from orfallback.cli._examine._service import models_of
-from orfallback.cli._examine._versions import meets
+from orfallback.cli._doctor._finding import Finding
+from orfallback.cli._doctor._key import key_told
+from orfallback.cli._doctor._service import models_of
+from orfallback.cli._doctor._versions import meets
 from orfallback.cli._service import key_of, listed
 from orfallback.cli._settings import Settings
 from orfallback.testing import Behaviour, Simulator, redirect, reply, reset, status

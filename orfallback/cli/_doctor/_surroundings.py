@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from orfallback.cli._examine._finding import Finding
-from orfallback.cli._examine._versions import version_of
+from orfallback.cli._doctor._finding import Finding
+from orfallback.cli._doctor._versions import version_of
 from orfallback.cli._settings import Settings
 from orfallback.cli._surroundings import (
     ca_bundle,

@@ -8,7 +8,7 @@ import platform
 import re
 from collections.abc import Callable
 
-from orfallback.cli._examine._finding import Finding
+from orfallback.cli._doctor._finding import Finding
 
 _SUBJECT = "versions"
 _SHOWN = ("requests", "urllib3", "sseclient-py", "pluggy")

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from orfallback._text import clean
+from orfallback.cli._check._trial import Result, State
 from orfallback.cli._console import SIGNS, put, sign
-from orfallback.cli._trial import Result, State
 
 # A note beside the figures needs this much room (columns).
 _NOTE = 24

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import NamedTuple
 
-from orfallback.cli._examine._finding import Finding
-from orfallback.cli._examine._key import account
-from orfallback.cli._examine._plugins import plugins
-from orfallback.cli._examine._service import Looked, endpoint, models_of
-from orfallback.cli._examine._setup import Setup
-from orfallback.cli._examine._surroundings import surroundings
-from orfallback.cli._examine._versions import versions
+from orfallback.cli._doctor._finding import Finding
+from orfallback.cli._doctor._key import account
+from orfallback.cli._doctor._plugins import plugins
+from orfallback.cli._doctor._service import Looked, endpoint, models_of
+from orfallback.cli._doctor._setup import Setup
+from orfallback.cli._doctor._surroundings import surroundings
+from orfallback.cli._doctor._versions import versions
 from orfallback.cli._service import Service
 
 _ONLINE = ("endpoint", "account", "models")

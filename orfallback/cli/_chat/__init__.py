@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
+from orfallback.cli._chat._conversation import converse
+from orfallback.cli._chat._prompt import prompt
+from orfallback.cli._chat._talk import Manner, Talk
 from orfallback.cli._console import Narrator, is_terminal
-from orfallback.cli._conversation import converse
 from orfallback.cli._options import chain_options
 from orfallback.cli._parameters import parameter_option
-from orfallback.cli._prompt import prompt
 from orfallback.cli._settings import Settings
-from orfallback.cli._talk import Manner, Talk
 
 
 @click.command(short_help="Ask a question, or hold a conversation.")

@@ -13,9 +13,9 @@ from rich.text import Text
 from orfallback import Fault, Scope, StreamInterrupted
 from orfallback._text import clean
 from orfallback.cli._console import output, put
+from orfallback.cli._explain._reasoning import Course, Step, follow
+from orfallback.cli._explain._recording import Recording, parse_headers, parse_response
 from orfallback.cli._options import chain_options
-from orfallback.cli._reasoning import Course, Step, follow
-from orfallback.cli._recording import Recording, parse_headers, parse_response
 from orfallback.cli._settings import Settings
 
 _REACH = {

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from orfallback import Completion, DeadlineExceeded, FallbackError, StreamInterrupted
 from orfallback._text import clean
 from orfallback.cli._advice import advise
-from orfallback.cli._answer import Answer
+from orfallback.cli._chat._answer import Answer
 from orfallback.cli._console import Narrator
 from orfallback.cli._exits import Failed, SetupFailed
 from orfallback.cli._settings import Settings

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from orfallback._text import clean
 from orfallback.cli._console import SIGNS, is_terminal, output, sign
-from orfallback.cli._examine import examinations
-from orfallback.cli._examine._finding import Finding
-from orfallback.cli._examine._setup import set_up
+from orfallback.cli._doctor._examinations import examinations
+from orfallback.cli._doctor._finding import Finding
+from orfallback.cli._doctor._setup import set_up
 from orfallback.cli._exits import FAILED
 from orfallback.cli._options import base_url_option, key_option, model_option, plugin_option
 

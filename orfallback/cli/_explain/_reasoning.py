@@ -11,7 +11,7 @@ from orfallback import Call, Chain, FallbackError, Outcome, Stream, Target, Verd
 from orfallback._classify import Row, is_answer, row_for
 from orfallback._engine import run
 from orfallback._signal import Signal
-from orfallback.cli._recording import Recording, good
+from orfallback.cli._explain._recording import Recording, good
 from orfallback.testing import FakeClock
 
 

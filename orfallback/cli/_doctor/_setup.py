@@ -11,7 +11,7 @@ from orfallback import Chain
 from orfallback._config import KEY_VARIABLE, check_base_url
 from orfallback._secret import Unshown
 from orfallback.cli import _mends
-from orfallback.cli._examine._finding import Finding
+from orfallback.cli._doctor._finding import Finding
 from orfallback.cli._exits import SetupFailed
 from orfallback.cli._settings import Settings
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from orfallback import Chain, hookspecs
 from orfallback._config import plugins_from_env
 from orfallback._plugins import STRATEGIES
-from orfallback.cli._examine._finding import Finding
+from orfallback.cli._doctor._finding import Finding
 from orfallback.cli._exits import SetupFailed
 from orfallback.cli._loading import load_installed, loading
 from orfallback.cli._settings import Settings, register

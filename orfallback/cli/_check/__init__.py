@@ -14,14 +14,14 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from orfallback import Chain
 from orfallback.cli._advice import advise, unknown
+from orfallback.cli._check._table import as_json, show, would_use
+from orfallback.cli._check._together import together
+from orfallback.cli._check._trial import Asker, Result, State, Trial
 from orfallback.cli._console import Narrator, is_terminal, output
 from orfallback.cli._exits import FAILED, OK, Failed, SetupFailed
 from orfallback.cli._options import chain_options
 from orfallback.cli._parameters import parameter_option
 from orfallback.cli._settings import Settings
-from orfallback.cli._table import as_json, show, would_use
-from orfallback.cli._together import together
-from orfallback.cli._trial import Asker, Result, State, Trial
 
 _QUESTION = "Say hello in one short sentence."
 # Without a bound the service reserves credit for the longest answer that the model could give.
