@@ -21,6 +21,23 @@ _PATIENCE = 60.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[=>]")
 
 
+_HEEDING = """\
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+if os.isatty(0) and os.getsid(0) == os.getpid():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def heeding(*command: str) -> list[str]:
+    """Return a command that heeds Ctrl-C, also where the tests were started in the background, which ignores it.
+
+    In a session of its own it makes the terminal on its stdin its own.
+    """
+    return [sys.executable, "-c", _HEEDING, *command]
+
+
 class Seen(NamedTuple):
     """What a terminal showed.
 
@@ -57,8 +74,8 @@ class Terminal:
         kept = {name: value for name, value in os.environ.items() if name not in changes}
         env = {**kept, **{name: value for name, value in changes.items() if value is not None}}
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments], stdin=terminal, stdout=terminal, stderr=terminal, env=env, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            heeding(*COMMAND, *arguments), stdin=terminal, stdout=terminal, stderr=terminal, env=env,
+            start_new_session=True,
         )  # fmt: skip
         os.close(terminal)
         self._shown = b""

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from terminal import heeding
 
 ANSWER = "Sunlight holds every colour."
 DEMO = [sys.executable, "-m", "orfallback", "demo"]
@@ -113,7 +114,9 @@ def test_a_closed_pipe_is_quiet() -> None:
 
 def test_ctrl_c_ends_with_130() -> None:
     """Ctrl-C in a wait ends the demo with status 130 and no traceback."""
-    process = subprocess.Popen([*DEMO, "--delay", "30"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        heeding(*DEMO, "--delay", "30"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if "waiting" in line:

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from terminal import COMMAND, Terminal, in_terminal
+from terminal import COMMAND, Terminal, heeding, in_terminal
 
 from conftest import Commands
 from orfallback.testing import Simulator, answer, error_in_200, reply, silence, status
@@ -221,7 +221,7 @@ def test_a_reader_that_leaves(at: Simulator) -> None:
 def test_ctrl_c_in_the_middle(at: Simulator) -> None:
     """Ctrl-C in the middle of an answer ends with 130, without a traceback; the connection is closed at once."""
     at.default(silence("end", text="The sky is"))
-    process = subprocess.Popen([*COMMAND, "chat", "Hi"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(heeding(*COMMAND, "chat", "Hi"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert os.read(process.stdout.fileno(), 3) == b"The"
     process.send_signal(signal.SIGINT)

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from terminal import COMMAND, Terminal, in_terminal
+from terminal import COMMAND, Terminal, heeding, in_terminal
 
 from conftest import Commands
 from orfallback import DEFAULT_MODELS, Attempt, Reason, Verdict
@@ -291,7 +291,9 @@ def test_progress_is_no_data(at: Simulator) -> None:
 
 def test_a_signal_to_a_process(at: Simulator) -> None:
     """SIGINT to a check in a pipe ends it with 130, too."""
-    process = subprocess.Popen([*COMMAND, "check", *models("slow")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        heeding(*COMMAND, "check", *models("slow")), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     while not at.requests:
         assert process.poll() is None
     process.send_signal(signal.SIGINT)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import requests
+from terminal import heeding
 
 COMMAND = [sys.executable, "-m", "orfallback", "simulate"]
 KEY = "sk-or-v1-canary-0123456789abcdef"
@@ -56,7 +57,7 @@ class Server:
 def serving(*options: str, stdin: str | None = None) -> Iterator[Server]:
     """A server on a free port."""
     with subprocess.Popen(
-        [*COMMAND, "--port", "0", *options],
+        heeding(*COMMAND, "--port", "0", *options),
         stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
