@@ -235,8 +235,15 @@ ROWS: tuple[Row, ...] = (
         _abort(R.INVALID_REQUEST),
     ),
     Row("19", "400, 422 unknown", _is(400, 422, kinds=("invalid_request", "invalid_prompt")), _unknown_request),
-    Row("21", "520-524, 530, a page or bare line with 5xx", _edge, _fallback(R.SERVER_ERROR)),
-    Row("20c", "408, 499, 504, 524, timeout", _is(408, 499, 504, 524, kinds=("timeout",)), _fallback(R.TIMEOUT)),
+    Row(
+        "21", "520-523, 530; 524 without a JSON error; 5xx with a page or a bare line", _edge, _fallback(R.SERVER_ERROR)
+    ),
+    Row(
+        "20c",
+        "408, 499, 504, 524 with a JSON error, timeout",
+        _is(408, 499, 504, 524, kinds=("timeout",)),
+        _fallback(R.TIMEOUT),
+    ),
     Row(
         "20",
         "502, 503, 529, provider_*",

@@ -53,6 +53,12 @@ class Completion:
         return _reply.finish_reason(self._body)
 
     @property
+    def refusal(self) -> str | None:
+        """What the model said to refuse, where the service tells that apart from the text; else None."""
+        refusal = self._message.get("refusal")
+        return refusal if isinstance(refusal, str) and refusal else None
+
+    @property
     def tool_calls(self) -> list[Json]:
         """The tool calls of the first choice, as received; [] if there are none."""
         calls = self._message.get("tool_calls")

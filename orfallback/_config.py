@@ -145,8 +145,7 @@ def check_base_url(url: object) -> str:
     if not isinstance(url, str):
         raise TypeError(f"base_url is a str, not {type(url).__name__}")
     url = url.strip()
-    # What may be a password, or a key in a query, is not shown.
-    shown = re.split("[?#]", url.rpartition("@")[2])[0][:200]
+    shown = _without_secrets(url)
     if not url.isprintable() or " " in url or "\\" in url:
         raise ValueError(f"base_url holds spaces, backslashes or control characters: {shown!r}")
     try:
@@ -166,6 +165,14 @@ def check_base_url(url: object) -> str:
     if url.endswith("/chat/completions"):
         raise ValueError(f"base_url goes up to and without /chat/completions: {shown!r}")
     return url
+
+
+def _without_secrets(url: str) -> str:
+    """Return what of a wrong URL may be shown: no user, no password, no query, and nothing that may be a key."""
+    plain = re.split("[?#]", url)[0].rpartition("@")[2][:200]
+    host = r"(?:\[[0-9a-fA-F:.]+\]|[\w.\-]*)(?::\d*)?"
+    harmless = re.fullmatch(rf"(?:\w+://)?{host}(?:[/\\][^/].*)?/?", plain)
+    return plain if harmless and not plain.lower().startswith("sk-") else "…"
 
 
 def origin(url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from orfallback._request import Request
 
 # A shorter key is a dummy, and a shorter message a word, that may stand anywhere (characters).
 _SHORTEST = 8
+# So much of a key's beginning tells that it is the key (characters).
+_TELLING = 16
 
 
 def scrub(content: bytes, request: Request) -> bytes:
@@ -18,6 +21,11 @@ def scrub(content: bytes, request: Request) -> bytes:
     :param content: the body of a refusal, or of a reply that is none.
     :param request: what was sent.
     """
+    if request.secret is not None:
+        beginning = request.secret.reveal()[:_TELLING]
+        if len(beginning) == _TELLING:
+            # Servers quote keys shortened, too.
+            content = re.sub(re.escape(beginning.encode()) + rb"[\w.\-]*", b"***", content)
     for private in _private(request):
         if len(private) < _SHORTEST:
             continue

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
+import requests.utils
 
 from orfallback._request import Request
 from orfallback._sockets import Limits, WatchedAdapter
@@ -44,6 +46,7 @@ class _Own:
         headers = {**self.session.headers, **_content_type(request)}
         prepared = requests.Request(request.method, request.url, headers=headers).prepare()
         settings = dict(self.session.merge_environment_settings(request.url, {}, True, None, None))
+        _check_proxy(request.url, settings["proxies"])
         self._prepared[request.method, request.url] = prepared, settings
         return prepared, settings
 
@@ -85,6 +88,7 @@ class Transport:
         # After the session's own hooks, before Session.send looks for a redirect.
         prepared.hooks["response"] = [*prepared.hooks.get("response", ()), _hide_redirect]
         settings: Any = session.merge_environment_settings(prepared.url or "", {}, True, None, None)
+        _check_proxy(prepared.url or "", settings["proxies"])
         if isinstance(session.get_adapter(prepared.url or ""), WatchedAdapter):
             settings["timeout"] = Limits(watch)
         else:
@@ -108,6 +112,24 @@ class Transport:
         own = self._own.pop(os.getpid(), None)
         if own is not None:
             own.session.close()
+
+
+def _check_proxy(url: str, proxies: Any) -> None:
+    """Refuse a proxy that is no address, over which requests stumbles in its own ways.
+
+    :raises requests.exceptions.ProxyError: if there is one.
+    """
+    proxy = requests.utils.select_proxy(url, proxies)
+    if not proxy:
+        return
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"//{proxy}")
+        good = parts.hostname is not None and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        # Raised outside of the handler: what it says may hold a password.
+        raise requests.exceptions.ProxyError
 
 
 def _content_type(request: Request) -> dict[str, str]:

@@ -206,7 +206,7 @@ def test_an_answer_without_text(at: Simulator, command: Commands) -> None:
     at.default(answer("", tool_calls=[call]))
     done = command("chat", "Hi")
     assert (done.status, done.out) == (0, "")
-    assert "No text came, but 1 tool calls; --json shows them" in done.err
+    assert "No text came, but 1 tool call; see --json" in done.err
 
 
 def test_a_reader_that_leaves(at: Simulator) -> None:

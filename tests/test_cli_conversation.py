@@ -86,3 +86,51 @@ def test_help_blank_lines_and_the_end() -> None:
     told = hold(talk, "/help", "", "  ", "/etc/passwd is what?", "/quit", "never")
     assert "/clear" in told
     assert talk.asked == [["/etc/passwd is what?"]]
+
+
+def test_ctrl_c_gives_up_a_line_and_twice_ends() -> None:
+    """Ctrl-C at the prompt gives up the line and says how to end; a second one in a row ends."""
+    talk = Talk("A")
+    told = io.StringIO()
+    keys: list[str | type[BaseException]] = [KeyboardInterrupt, "one", KeyboardInterrupt, KeyboardInterrupt, "never"]
+
+    def read(_: str) -> str:
+        key = keys.pop(0)
+        if isinstance(key, str):
+            return key
+        raise key
+
+    with pytest.raises(KeyboardInterrupt):
+        converse(talk, Narrator(Console(file=told)), [], read)
+    assert talk.asked == [["one"]]
+    assert told.getvalue().count("Ctrl-C once more ends") == 2
+
+
+@pytest.mark.parametrize("word", ["/foo", "/retry"])
+def test_a_command_that_there_is_not(word: str) -> None:
+    """A word with a slash that is no command is told as such, and asks nobody."""
+    talk = Talk()
+    assert f"There is no {word}" in hold(talk, word)
+    assert talk.asked == []
+
+
+@pytest.mark.parametrize("word", ["quit", "exit", "/quit", "/exit", "/bye"])
+def test_ways_to_end(word: str) -> None:
+    """What people type to end ends."""
+    talk = Talk()
+    hold(talk, word, "never")
+    assert talk.asked == []
+
+
+def test_a_message_that_is_not_ended() -> None:
+    """A message of several lines that Ctrl-D breaks off is told not to be sent."""
+    talk = Talk()
+    assert "the message was not ended, and is not sent" in hold(talk, '"""one', "two")
+    assert talk.asked == []
+
+
+def test_what_was_pasted_is_one_message() -> None:
+    """Several lines in one go are one message, as they are."""
+    talk = Talk("A")
+    hold(talk, "one\n  two\n")
+    assert talk.asked == [["one\n  two\n"]]

@@ -57,7 +57,7 @@ def on(days: float) -> str:
         pytest.param(reply(PAGE, content_type="text/html"), "a web page came", "without /chat", id="a page"),
         pytest.param(redirect(302, "http://model.example/"), "points elsewhere (302)", "key would go", id="a redirect"),
         pytest.param(status(502, message="down"), "502 busy: down", "ask whoever runs", id="busy"),
-        pytest.param(reset("body"), "did not answer GET /models", "ask whoever runs", id="a reset"),
+        pytest.param(reset("body"), "GET /models: connection: closed by the server", "ask whoever runs", id="a reset"),
         pytest.param(reply("half a ["), "not JSON", "ask whoever runs", id="no JSON"),
         pytest.param(status(401, message=f"no {KEY}"), "refused the key …0000", "whole", id="a key refused"),
         pytest.param(reply({"error": {"code": 401, "message": "no"}}), "refused the key", "whole", id="refused in 200"),
@@ -66,13 +66,26 @@ def on(days: float) -> str:
 def test_an_endpoint_that_lists_no_models(
     behaviour: Behaviour, words: str, mend: str, at: Simulator, doctor: Doctor
 ) -> None:
-    """What came instead is one problem with its mend, and nothing more is asked there."""
+    """What came instead is one problem with its mend; a server that is merely in trouble is asked for the key."""
     at.script("GET /models", behaviour)
+    at.script("POST /chat/completions", status(404, message="Not Found"))
     found = doctor()
     assert states(found)["endpoint"] == "problem"
     assert words in found["endpoint"][0][1]
     assert mend in found["endpoint"][0][2]
-    assert states(found)["account"] == states(found)["models"] == "skipped"
+    assert states(found)["models"] == "skipped"
+    assert (states(found)["account"] == "skipped") is ("busy" not in words)
+
+
+def test_an_endpoint_without_a_list_is_no_problem(at: Simulator, doctor: Doctor) -> None:
+    """A server that chats and does not list its models is told as such, by a request that costs nothing."""
+    at.script("GET /models", status(404, message="Not Found"))
+    at.script("POST /chat/completions", status(400, message="Input required"))
+    found = doctor()
+    assert states(found)["endpoint"] == "note"
+    assert "does not list its models" in found["endpoint"][0][1]
+    assert states(found)["models"] == "skipped"
+    assert states(found)["account"] == "ok"
 
 
 @pytest.mark.parametrize("body", [{}, {"data": None}, {"object": "list", "data": "none"}])

@@ -196,8 +196,8 @@ def test_a_response_as_curl_prints_it(end: str, command: Commands) -> None:
 @pytest.mark.parametrize(
     ("arguments", "stdin", "told"),
     [
-        ([], "", "give a reply"),
-        (["--status", "429", "--fault", "timeout"], "", "give a reply"),
+        ([], "", "say what came back by one of these"),
+        (["--status", "429", "--fault", "timeout"], "", "say what came back by one of these"),
         (["--status", "429", "--header", "Retry-After 30"], "", "'Retry-After 30' is no header"),
         (["--response", "-"], "hello", "this is no response: it begins with 'hello'"),
         (["--response", "-"], "", "this is no response"),

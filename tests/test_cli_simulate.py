@@ -89,7 +89,9 @@ def test_any_client_is_answered_and_told_of() -> None:
         assert requests.get(f"{server.url}/models?key={KEY}", timeout=PATIENCE).json()["data"]
         status, out, err = server.interrupted()
     assert (status, out) == (130, "")
-    first, second, *log = err.splitlines()
+    first, second, *lines = err.splitlines()
+    log = [line for line in lines if line and "answered 200" not in line]
+    assert sum("answered 200" in line for line in lines) == len(log) == 3
     assert "simulator" in first
     assert "Ctrl-C" in first
     assert second.strip() == f"OPENROUTER_BASE_URL={server.url} orfallback chat"
@@ -233,3 +235,23 @@ def test_other_machines_draw_a_warning(host: str, warned: bool) -> None:
     with serving("-q", "--host", host) as server:
         _, _, err = server.interrupted()
     assert ("Other machines may reach this address" in err) is warned
+
+
+def test_a_log_that_nobody_reads_holds_up_nobody() -> None:
+    """Where stderr is a pipe that nobody reads, requests are answered all the same, and Ctrl-C ends it."""
+    with serving() as server:
+        with requests.Session() as session:
+            for _ in range(1500):
+                assert session.get(f"{server.url}/key", timeout=PATIENCE).status_code == 200
+        assert server.interrupted()[0] == 130
+
+
+def test_replies_are_told() -> None:
+    """The log says what was answered, and where nothing was."""
+    script = '{"models": {"a/busy": {"status": 502}, "a/gone": {"reset": "accept"}}}'
+    with serving("--script", "-", stdin=script) as server:
+        server.ask("a/busy")
+        assert server.told_until("answered").endswith("answered 502\n")
+        with pytest.raises(requests.ConnectionError):
+            server.ask("a/gone")
+        assert server.told_until("without a reply")

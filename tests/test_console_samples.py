@@ -53,7 +53,7 @@ def weather() -> Iterator[Simulator]:
         sim.script(gone, status(404))
         key = {"limit": 10, "limit_remaining": 7.5, "usage": 2.5, "limit_reset": "monthly"}
         sim.script("GET /key", reply({"data": key}))
-        sim.default(answer("Sunlight is scattered by the air, blue light most of all."))
+        sim.default(answer("Sunlight is scattered by the air, blue light most of all.", pace=0.03))
         yield sim
 
 

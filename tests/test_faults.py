@@ -151,6 +151,7 @@ def test_every_error_pickles(mode: str, sim: Simulator, clock: FakeClock) -> Non
 ECHOES = [
     pytest.param(400, {"error": {"message": f"bad input: {PROMPT}", "metadata": {"raw": PROMPT}}}, id="400 prompt"),
     pytest.param(401, {"error": {"message": f"no such key: Authorization: Bearer {KEY}"}}, id="401 key"),
+    pytest.param(401, {"error": {"message": f"no such key: {KEY[:22]}"}}, id="401 key cut short"),
     pytest.param(502, f"upstream said: POST / Bearer {KEY} {PROMPT}", id="502 text"),
     pytest.param(200, {"error": {"message": f"{KEY} {PROMPT}", "code": 500}}, id="200 with an error"),
     pytest.param(200, f"echo: {KEY} {PROMPT}", id="200 text"),

@@ -857,6 +857,17 @@ class TestTelling:
         assert [got.path for got in told] == ["/api/v1/chat/completions", "/api/v1/nowhere"]
         assert (told, counts) == (simulator.requests, [1, 2])
 
+    def test_replies_are_told_as_they_begin(self) -> None:
+        """A function is told of each reply with its status, and of each connection that ends without one."""
+        told: list[tuple[str | None, int | None]] = []
+        with Simulator(on_reply=lambda got, code: told.append((got.model, code))) as sim:
+            sim.script(MODEL, status(502), reset("accept"), raw(b"nonsense"), answer())
+            for count in range(1, 5):
+                with Client(sim) as client:
+                    client.ask()
+                    until(lambda count=count: len(told) == count)  # type: ignore[misc]  # bound at once
+        assert told == [(MODEL, 502), (MODEL, None), (MODEL, None), (MODEL, 200)]
+
     def test_who_left_early_is_told(self) -> None:
         """A function is told of each request that was left early, and of no other."""
         told: list[Received] = []

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
 import click
 
-from orfallback.cli._exits import FAILED, INTERRUPTED, OK
+from orfallback._text import printable
+from orfallback.cli._exits import INTERRUPTED, OK, Failed
 
 # In the order in which they are told of: what one begins with comes first.
 _COMMANDS = ("demo", "chat", "check", "doctor", "explain", "plugins", "simulate", "completion")
@@ -25,6 +29,14 @@ class _Lazy(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(f"orfallback.cli._{cmd_name}"), cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+        if args[0] not in _COMMANDS and near:
+            ctx.fail(f"there is no command {args[0]!r}; did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,14 +56,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
+        if sys.stdout is None:
+            raise Failed("stdout is closed: there is nowhere to write to")
         status = cli.main(args=arguments, prog_name="orfallback", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _told(error)
     except click.Abort:
         return INTERRUPTED
     except OSError as error:
         # A full disk behind stdout, say; a reader that left is click's to handle, quietly.
-        click.echo(f"orfallback: {error.strerror or error}", err=True)
-        return FAILED
+        return _told(Failed(f"What was to be written could not be: {error.strerror or error}"))
     return status if isinstance(status, int) else OK
+
+
+def _told(error: click.ClickException) -> int:
+    """Tell an error where that can be, and return its exit status."""
+    told = io.StringIO()
+    with contextlib.suppress(OSError, AttributeError):
+        error.show(told)
+        # What was typed, and is told again, may have been pasted.
+        sys.stderr.write(printable(told.getvalue()))
+    return error.exit_code

@@ -67,6 +67,11 @@ def _page(failure: Failure) -> bool:
     return failure.fault is Fault.MALFORMED and "an HTML page" in failure.attempt.message
 
 
+def _no_handshake(failure: Failure) -> bool:
+    """Somebody took the connection, and never said a word of TLS."""
+    return failure.fault is Fault.TIMEOUT and failure.attempt.message.startswith("no connection")
+
+
 def _wrong_path(failure: Failure) -> bool:
     status = failure.attempt.status or 0
     return _page(failure) or (failure.attempt.reason is Reason.MISCONFIGURED and status in (404, 405))
@@ -112,6 +117,8 @@ def _unreachable(failure: Failure, settings: Settings) -> Advice:
         "connection refused": "Does a server listen there? Is the base URL right?",
         "the host name has no address": "Is this machine on the network, and the name right?",
     }.get(failure.attempt.message, "Is this machine on the network? Does it need a proxy (HTTPS_PROXY)?")
+    if _no_handshake(failure) and settings.base_url.startswith("https:"):
+        mend = "Does the server speak plain HTTP? Then the base URL begins with http://"
     return Advice(f"{settings.host} cannot be reached{_said(failure)}", mend)
 
 
@@ -170,7 +177,7 @@ _ADVICE: tuple[tuple[Callable[[Failure], bool], Callable[[Failure, Settings], Ad
     (lambda failure: failure.attempt.status == 407, _proxy),
     (_fault(Fault.CERTIFICATE), _certificate),
     (_fault(Fault.BAD_URL), _bad_url),
-    (_fault(Fault.CONNECT), _unreachable),
+    (lambda failure: failure.fault is Fault.CONNECT or _no_handshake(failure), _unreachable),
     (_wrong_path, _no_api),
     (lambda failure: 300 <= (failure.attempt.status or 0) < 400, _redirected),
     (_reason(Reason.UNAUTHORIZED), _denied),

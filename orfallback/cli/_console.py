@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TextIO
 
 from rich.console import Console, RenderableType
+from rich.status import Status
 from rich.text import Text
 
 from orfallback import Attempt
-from orfallback._text import clean
+from orfallback._text import printable
+from orfallback.cli._shown import shown
 
 #: What a line can say, by a sign, its stand-in where the terminal knows ASCII alone, and a colour: never colour alone.
 SIGNS = {
@@ -25,7 +28,8 @@ _UNBOUNDED = 10_000
 def output() -> Console:
     """Return the console for data, on stdout: as wide as the terminal; elsewhere without line breaks of its own."""
     console = Console(highlight=False)
-    if not console.is_terminal:
+    # FORCE_COLOR makes no terminal of a pipe.
+    if not is_terminal(sys.stdout):
         console.width = _UNBOUNDED
     return console
 
@@ -41,6 +45,18 @@ def put(console: Console, *parts: RenderableType) -> None:
     console.file.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
     # A full disk, or a reader that left, is told here: at the end of the process it is too late.
     console.file.flush()
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things in words: "1 attempt", "2 attempts"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in words: "7 s", "1.5 s", "35 min", "24 h"."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
 def sign(console: Console, kind: str) -> Text:
@@ -59,20 +75,39 @@ class Narrator:
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
         self.console = Console(stderr=True, highlight=False) if console is None else console
         self.quiet = quiet
+        self._waiting: Status | None = None
+
+    def begin(self, doing: str) -> None:
+        """Show what is waited for, until something is written; on a terminal alone."""
+        self.over()
+        if not self.quiet and self.console.is_interactive and is_terminal(sys.stderr):
+            text = Text(shown(f"{doing} ..."), style="dim")
+            self._waiting = self.console.status(text, spinner="line", spinner_style="dim")
+            self._waiting.start()
+
+    def over(self) -> None:
+        """Show it no more."""
+        if self._waiting is not None:
+            self._waiting.stop()
+            self._waiting = None
 
     def say(self, text: str = "", style: str = "") -> None:
         """Write a line."""
         if not self.quiet:
-            self._print(Text(text, style=style))
+            self._print(Text(printable(text), style=style))
 
     def note(self, text: str) -> None:
         """Write what the user ought to know."""
         if not self.quiet:
-            self._print(Text.assemble(sign(self.console, "note"), " ", clean(text)))
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """Write what the user has to know; even if quiet."""
+        self._print(Text.assemble(sign(self.console, "note"), " ", shown(text)))
 
     def fail(self, text: str, mend: str = "") -> None:
         """Write what went wrong, and how to mend it; even if quiet."""
-        self._print(Text.assemble(sign(self.console, "failed"), " ", (clean(text, 2_000), "bold")))
+        self._print(Text.assemble(sign(self.console, "failed"), " ", (shown(text, 2_000), "bold")))
         if mend:
             self._mend(mend)
 
@@ -82,7 +117,7 @@ class Narrator:
             self._mend(text)
 
     def _mend(self, text: str) -> None:
-        self._print(Text.assemble("  ", sign(self.console, "mend"), " ", clean(text, 2_000)))
+        self._print(Text.assemble("  ", sign(self.console, "mend"), " ", shown(text, 2_000)))
 
     def attempt(self, attempt: Attempt) -> None:
         """Write what became of an attempt that gave no answer."""
@@ -103,12 +138,13 @@ class Narrator:
         if seconds is not None:
             line.append(f"{seconds:.2f} s  ", style="dim")
         if model:
-            line.append(model, style="bold").append("  ")
-        self._print(line.append(what, style=SIGNS[kind][2]))
+            line.append(shown(model), style="bold").append("  ")
+        self._print(line.append(shown(what, 2_000), style=SIGNS[kind][2]))
 
     def _print(self, text: Text) -> None:
-        # The terminal wraps long lines itself: files and snippets keep theirs whole.
-        self.console.print(text, soft_wrap=True)
+        self.over()
+        # Files keep their lines whole.
+        self.console.print(text, soft_wrap=not self.console.is_terminal)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -9,6 +9,7 @@ import click
 
 from orfallback import DEFAULT_MODELS, Chain
 from orfallback.cli._console import Narrator
+from orfallback.cli._options import Seconds
 from orfallback.cli._watching import Telling
 from orfallback.testing import Simulator, answer, reset, status
 
@@ -27,13 +28,14 @@ What to do next:
 
 
 @click.command(short_help="Show a fallback; no key is needed.")
-@click.argument("question", default=_QUESTION)
-@click.option("--delay", type=click.FloatRange(0, 60), default=2.0, show_default=True, help="Seconds between models.")
-def demo(question: str, delay: float) -> None:
+@click.argument("words", metavar="[QUESTION]...", nargs=-1)
+@click.option("--delay", type=Seconds(0, 60), default=2.0, show_default=True, help="Seconds between models.")
+def demo(words: tuple[str, ...], delay: float) -> None:
     """Ask QUESTION of four models, the first of them busy, the second broken.
 
     No key and no network are needed: a simulator on this machine plays OpenRouter.
     """
+    question = " ".join(words) if words else _QUESTION
     if not question.strip():
         raise click.UsageError("the question is empty")
     narrator = Narrator()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
@@ -9,10 +10,27 @@ from importlib.metadata import EntryPoint
 import pluggy
 
 from orfallback import Chain
+from orfallback.cli._console import Narrator
 from orfallback.cli._exits import SetupFailed
 
 # Their messages are whole sentences, which say what the plugin lacks.
 _PLAIN = (ImportError, ModuleNotFoundError, AttributeError, pluggy.PluginValidationError)
+
+
+class _Teller(logging.Handler):
+    """Tells of plugins that fail while they watch: the library logs it, and nobody reads the log here."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        why = f" ({type(error).__name__}: {error})" if error is not None else ""
+        Narrator().warn(f"{record.getMessage()}{why}")
+
+
+def tell_of_plugins() -> None:
+    """Tell from now on of each plugin that fails while it watches."""
+    logger = logging.getLogger("orfallback.plugins")
+    if not any(isinstance(handler, _Teller) for handler in logger.handlers):
+        logger.addHandler(_Teller(logging.WARNING))
 
 
 @contextmanager
@@ -50,11 +68,8 @@ def load_installed(chain: Chain, name: str, point: EntryPoint | None) -> bool:
     :raises SetupFailed: if it is not installed, cannot be imported, or is no plugin.
     """
     if point is None:
-        what, module, mend = (
-            f"plugin {name}",
-            "",
-            "ORFALLBACK_PLUGINS takes names of installed plugins; -p takes modules",
-        )
+        what, module = f"plugin {name}", ""
+        mend = "ORFALLBACK_PLUGINS takes the names of installed plugins; modules are for --plugin"
     else:
         package = point.dist.name if point.dist else point.module
         what, module = f"plugin {name} of {package} cannot be loaded", point.module

@@ -9,7 +9,7 @@ KEYS = "https://openrouter.ai/settings/keys"
 #: Where credit is bought.
 CREDITS = "https://openrouter.ai/settings/credits"
 #: What a base URL is.
-BASE_URL = f"A base URL goes up to and without /chat/completions; OpenRouter's is {DEFAULT_BASE_URL}"
+BASE_URL = f"Write it like OpenRouter's, {DEFAULT_BASE_URL}: up to and without /chat/completions"
 
 
 def no_key(variable: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -22,23 +23,57 @@ def _offered(_: click.Context, __: click.Parameter, incomplete: str) -> list[str
     return [model for model in dict.fromkeys([*named, *DEFAULT_MODELS]) if model and model.startswith(incomplete)]
 
 
+class Seconds(click.FloatRange):
+    """A number of seconds, told as such."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            seconds = super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            told = error.message.replace("valid float range", "number of seconds")
+            raise click.BadParameter(told, ctx, param) from None
+        if math.isnan(seconds):
+            raise click.BadParameter(f"{value!r} is no number of seconds", ctx, param)
+        return seconds
+
+
+def _named(_: click.Context, __: click.Parameter, models: tuple[str, ...]) -> tuple[str, ...]:
+    # A variable of the shell that is not set; nobody means the default models by it.
+    if any(not model.strip(" ,") for model in models):
+        raise click.BadParameter("a model's id is not empty")
+    return models
+
+
+def _variable(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    # Not shown: it may be the key itself.
+    if name is not None and not (name.isascii() and name.isidentifier()):
+        raise click.BadParameter("it is the name of a variable, as MY_KEY, and not the key")
+    return name
+
+
 model_option = click.option(
     "-m",
     "--model",
     "models",
     multiple=True,
+    callback=_named,
     metavar="MODEL",
     shell_complete=_offered,
     help="A model of the chain; repeat it for more.",
 )
 base_url_option = click.option("--base-url", metavar="URL", help="The endpoint, up to and without /chat/completions.")
 key_option = click.option(
-    "--key-env", metavar="VARIABLE", help=f"The variable that holds the key, instead of {KEY_VARIABLE}."
+    "--key-env",
+    metavar="VARIABLE",
+    callback=_variable,
+    help=f"The variable that holds the key, instead of {KEY_VARIABLE}.",
 )
 deadline_option = click.option(
-    "--deadline", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For a whole call."
+    "--deadline", type=Seconds(0, min_open=True), metavar="SECONDS", help="For a whole call."
 )
-delay_option = click.option("--delay", type=click.FloatRange(0, 60), metavar="SECONDS", help="Before the next model.")
+delay_option = click.option("--delay", type=Seconds(0, 60), metavar="SECONDS", help="Before the next model.")
 plugin_option = click.option("--plugin", "plugins", multiple=True, metavar="MODULE[:NAME]", help="A plugin to load.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import click
 from rich.console import Console, RenderableType
@@ -15,12 +16,13 @@ from rich.text import Text
 from orfallback._config import plugins_from_env
 from orfallback._plugins import STRATEGIES
 from orfallback._secret import Unshown
-from orfallback._text import clean
 from orfallback.cli import _provenance
 from orfallback.cli._console import output, put
+from orfallback.cli._exits import SetupFailed
 from orfallback.cli._loading import load_installed
 from orfallback.cli._provenance import INSTALLED, LOADED, TAKEN_OFF, Asked, Hook, Origin, Plugin
 from orfallback.cli._settings import Settings, register
+from orfallback.cli._shown import shown
 
 _VARIABLE = "ORFALLBACK_PLUGINS"
 # A table is measured as if there were this much room (columns).
@@ -41,18 +43,28 @@ def plugins(modules: tuple[str, ...], everything: bool, machine: bool) -> None:
     orfallback plugins
     orfallback plugins -p my_plugin:Budget
     """
-    found, hooks = _inventory(modules, everything)
+    failed: list[SetupFailed] = []
+    found, hooks = _inventory(modules, everything, failed)
     if machine:
         click.echo(json.dumps(_provenance.as_json(found, hooks), indent=2))
     else:
         _show(output(), found, hooks)
+    for failure in failed[:-1]:
+        failure.show()
+    if failed:
+        raise failed[-1]
 
 
 # -- the chain --
 
 
-def _inventory(modules: Sequence[str], everything: bool) -> tuple[list[Plugin], dict[str, Hook]]:
-    """Make the chain, and return its plugins with those that are not in force, and its hooks."""
+def _inventory(
+    modules: Sequence[str], everything: bool, failed: list[SetupFailed]
+) -> tuple[list[Plugin], dict[str, Hook]]:
+    """Make the chain, and return its plugins with those that are not in force, and its hooks.
+
+    :param failed: gets what was wrong with those that cannot be loaded; the others are told of all the same.
+    """
     wanted, unwanted = plugins_from_env(os.environ)
     points = _provenance.installed()
     # What is taken off the chain takes off; what is loaded is loaded here, to know where each comes from.
@@ -60,18 +72,28 @@ def _inventory(modules: Sequence[str], everything: bool) -> tuple[list[Plugin], 
     origins: dict[str, Origin] = {}
     with Settings(environ).chain() as chain:
         for name in [*wanted, *(sorted(points) if everything else ())]:
-            if load_installed(chain, name, points.get(name)):
-                origins[name] = _provenance.origin_of_point(points[name])
+            with _noting(failed):
+                if load_installed(chain, name, points.get(name)):
+                    origins[name] = _provenance.origin_of_point(points[name])
         loaded = set(origins)
         for name in modules:
-            register(chain, name)
-            origins[name] = _provenance.origin_of_module(name.partition(":")[0])
+            with _noting(failed):
+                register(chain, name)
+                origins[name] = _provenance.origin_of_module(name.partition(":")[0])
         hooks = _provenance.hooks_of(chain)
         found = _provenance.plugins_of(chain, hooks, origins)
     names = {plugin.name for plugin in found}
     found += [Plugin(name, _provenance.own(), TAKEN_OFF) for name in unwanted if name not in names]
     idle = [points[name] for name in sorted(set(points) - loaded)]
     return found + [Plugin(point.name, _provenance.origin_of_point(point), INSTALLED) for point in idle], hooks
+
+
+@contextmanager
+def _noting(failed: list[SetupFailed]) -> Iterator[None]:
+    try:
+        yield
+    except SetupFailed as failure:
+        failed.append(failure)
 
 
 # -- what is shown --
@@ -81,9 +103,9 @@ def _show(console: Console, found: Sequence[Plugin], hooks: Mapping[str, Hook]) 
     rows = [(_name(each.name), _origin(each.origin), Text(each.state, style=_STYLES[each.state])) for each in found]
     put(console, Text("Plugins, in the order in which they were registered", style="bold"))
     put(console, *_rows(console, ("plugin", "from", "state"), rows))
-    idle = [clean(plugin.name) for plugin in found if plugin.state == INSTALLED]
+    idle = [shown(plugin.name) for plugin in found if plugin.state == INSTALLED]
     if idle:
-        names = ",".join([*filter(None, [clean(os.environ.get(_VARIABLE, ""))]), *idle])
+        names = ",".join([*filter(None, [shown(os.environ.get(_VARIABLE, ""))]), *idle])
         put(console, Text(f"To load what is not: {_VARIABLE}={names}"))
     rows = [
         (Text(name), Text(hook.kind), Text(", ").join(map(_asked, hook.asked)))
@@ -114,11 +136,11 @@ def _rows(console: Console, columns: Sequence[str], rows: Sequence[tuple[Text, .
 
 
 def _name(plugin: str) -> Text:
-    return Text("the chain's own" if plugin == STRATEGIES else clean(plugin))
+    return Text("the chain's own" if plugin == STRATEGIES else shown(plugin))
 
 
 def _origin(origin: Origin) -> Text:
-    return Text(clean(f"{origin.package} {origin.version or ''}"))
+    return Text(shown(f"{origin.package} {origin.version or ''}"))
 
 
 def _asked(asked: Asked) -> Text:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import itertools
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -11,14 +13,18 @@ from orfallback import Fault, Outcome, Timeouts
 from orfallback._clock import SystemClock
 from orfallback._request import Request
 from orfallback._secret import Secret
-from orfallback._text import clean
 from orfallback._transport import Transport
 from orfallback._wire import Wire
+from orfallback.cli._shown import shown
 
 # Longest wait for one of its lists (s).
 _PATIENCE = 15.0
 #: What OpenRouter takes behind a model's id without listing it: how to choose among the hosts of the model.
 _SHORTCUTS = ("nitro", "floor", "exacto", "online", "extended", "thinking")
+
+
+# No endpoint has more models; comparing names takes its time.
+_COMPARED = 5_000
 
 
 class Model(NamedTuple):
@@ -58,6 +64,15 @@ class Service:
         request = Request("", f"{self._base_url}{path}", b"", {}, self._secret, method="GET")
         return self._wire.ask(request, stream=False, deadline=self._clock.monotonic() + self._patience)
 
+    def knows(self, path: str) -> bool:
+        """Tell whether a path below the base URL takes requests: an empty one is refused, and costs nothing.
+
+        :param path: with its slash.
+        """
+        request = Request("", f"{self._base_url}{path}", b"{}", {}, self._secret)
+        outcome = self._wire.ask(request, stream=False, deadline=self._clock.monotonic() + self._patience)
+        return outcome.status is not None and outcome.status not in (404, 405, 410)
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
@@ -75,7 +90,7 @@ def listed(outcome: Outcome) -> tuple[Model, ...] | None:
     if not isinstance(data, list) or (outcome.status or 0) // 100 != 2:
         return None
     entries = [entry for entry in data if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
-    return tuple(Model(clean(entry["id"], 256), date_of(entry.get("expiration_date"))) for entry in entries)
+    return tuple(Model(shown(entry["id"], 256), date_of(entry.get("expiration_date"))) for entry in entries)
 
 
 def find(model: str, models: Iterable[Model]) -> Model | None:
@@ -90,7 +105,7 @@ def find(model: str, models: Iterable[Model]) -> Model | None:
 
 def closest(model: str, models: Iterable[Model]) -> list[str]:
     """Return the ids that are most like a model's, the closest first, at most three."""
-    ids = [each.id for each in models]
+    ids = [each.id for each in itertools.islice(models, _COMPARED)]
     near = difflib.get_close_matches(model.lower(), ids, n=3, cutoff=0.6)
     # A vendor left out, or another one's: what the model itself is called counts.
     own = {each.rpartition("/")[2]: each for each in reversed(ids)}
@@ -110,11 +125,12 @@ def reached(outcome: Outcome) -> bool:
 
 
 def date_of(value: Any) -> datetime | None:
-    """Return the instant that a date in ISO 8601 names, UTC where it names no zone; None for anything else."""
-    if not isinstance(value, str):
+    """Return the instant that "2026-12-01" or "2026-12-01T08:00:00Z" names, UTC where it names no zone; else None."""
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d(T|$)", value):
         return None
     try:
-        date = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        # Python 3.10 reads neither a Z nor every fraction of a second.
+        date = datetime.fromisoformat(re.sub(r"\.\d+", "", value).replace("Z", "+00:00"))
     except ValueError:
         return None
     return date if date.tzinfo is not None else date.replace(tzinfo=timezone.utc)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
@@ -15,8 +16,9 @@ from orfallback._config import DEFAULT_BASE_URL, KEY_VARIABLE, OPENROUTER, check
 from orfallback._secret import Secret, Unshown
 from orfallback.cli import _mends
 from orfallback.cli._exits import SetupFailed
-from orfallback.cli._loading import loading
-from orfallback.cli._service import Service, closest, listed
+from orfallback.cli._loading import loading, tell_of_plugins
+from orfallback.cli._service import Model, Service, closest, listed
+from orfallback.cli._shown import hide
 
 #: The variable that names the models.
 MODELS = "ORFALLBACK_MODELS"
@@ -50,7 +52,7 @@ class Settings:
         plugins: Iterable[str] = (),
     ) -> None:
         own = _url(environ.get(_BASE_URL, "").strip() or DEFAULT_BASE_URL)
-        self.key_variable = key_variable or KEY_VARIABLE
+        self.key_variable = KEY_VARIABLE if key_variable is None else key_variable
         self.plugins = tuple(plugins)
         #: The base URL, checked.
         self.base_url = own if base_url is None else _url(base_url)
@@ -68,6 +70,7 @@ class Settings:
         }
         laid = {name: value for name, value in laid.items() if value}
         self.environ: Mapping[str, str] = Unshown({**environ, **laid, KEY_VARIABLE: key})
+        hide(key, environ.get(KEY_VARIABLE, ""))
         del key
 
     @classmethod
@@ -115,7 +118,7 @@ class Settings:
             return Secret(key) if key else None
         except ValueError as error:
             raise SetupFailed(
-                f"{self.key_variable}: {error}", f"Set {self.key_variable} anew, without quotes"
+                f"{self.key_variable}: {error}", f"Set {self.key_variable} anew: the key, and nothing round it"
             ) from None
         finally:
             del key
@@ -125,8 +128,12 @@ class Settings:
 
         It is asked for its list, within seconds.
         """
+        return closest(model, self._listed)
+
+    @functools.cached_property
+    def _listed(self) -> tuple[Model, ...]:
         with Service(self.base_url, self.secret, _PATIENCE) as service:
-            return closest(model, listed(service.get("/models")) or ())
+            return listed(service.get("/models")) or ()
 
     def require_key(self) -> None:
         """Make sure that there is a key where one is needed.
@@ -146,6 +153,7 @@ class Settings:
         mend = "orfallback doctor looks at all of the configuration"
         with loading("the chain cannot be made", mend, plain=(TypeError, ValueError)):
             chain = Chain.from_env(self.environ)
+        tell_of_plugins()
         for plugin in plugins:
             chain.register(plugin)
         for name in self.plugins:

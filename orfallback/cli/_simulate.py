@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
+import queue
+import threading
 import time
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
 
-from orfallback._text import clean
 from orfallback.cli._console import Narrator
 from orfallback.cli._exits import Failed
+from orfallback.cli._reading import read
+from orfallback.cli._shown import shown
 from orfallback.testing import Simulator
 
 if TYPE_CHECKING:
@@ -21,6 +25,10 @@ if TYPE_CHECKING:
 # What a client may put into a line of the log, and a wrong script into an error (characters).
 _NAME_LIMIT = 200
 _ERROR_LIMIT = 1_000
+# So many lines of the log wait to be written; what comes when there are more is lost.
+_LINES = 1_000
+# How long the end waits for them (s).
+_MOMENT = 0.5
 
 
 @click.command(short_help="Play OpenRouter on this machine.")
@@ -36,7 +44,9 @@ def simulate(port: int, host: str, script: IO[bytes] | None, quiet: bool) -> Non
     """
     narrator = Narrator(quiet=quiet)
     log = _Log(narrator)
-    simulator = Simulator(port=port, host=host, on_request=log.arrived, on_left=log.left, remember=False)
+    simulator = Simulator(
+        port=port, host=host, on_request=log.arrived, on_reply=log.replied, on_left=log.left, remember=False
+    )
     if script is not None:
         _load(simulator, script)
     _start(simulator, host, port)
@@ -47,6 +57,7 @@ def simulate(port: int, host: str, script: IO[bytes] | None, quiet: bool) -> Non
             time.sleep(3600)
     finally:
         simulator.close()
+        log.end()
 
 
 class _Log:
@@ -54,6 +65,20 @@ class _Log:
 
     def __init__(self, narrator: Narrator) -> None:
         self._narrator = narrator
+        # Written by a thread of its own: where nobody reads, nobody who asks is to wait.
+        self._lines: queue.Queue[str] = queue.Queue(_LINES)
+        threading.Thread(target=self._write, daemon=True).start()
+
+    def _write(self) -> None:
+        while True:
+            _say(self._narrator, self._lines.get())
+            self._lines.task_done()
+
+    def end(self) -> None:
+        """Let what was told be written, for a moment."""
+        until = time.monotonic() + _MOMENT
+        while self._lines.unfinished_tasks and time.monotonic() < until:
+            time.sleep(0.01)
 
     def arrived(self, received: Received) -> None:
         """Tell of a request."""
@@ -62,12 +87,16 @@ class _Log:
         authorization = received.headers.get("authorization")
         self._say(
             received,
-            clean(f"{received.method} {path}", _NAME_LIMIT),
-            "no model" if received.model is None else clean(received.model, _NAME_LIMIT),
+            shown(f"{received.method} {path}", _NAME_LIMIT),
+            "no model" if received.model is None else shown(received.model, _NAME_LIMIT),
             "stream" if received.stream else "whole",
-            "no key" if authorization is None else f"key {clean(authorization.rpartition(' ')[2], _NAME_LIMIT)}",
+            "no key" if authorization is None else f"key {shown(authorization.rpartition(' ')[2], _NAME_LIMIT)}",
             f"{len(received.raw)} bytes",
         )
+
+    def replied(self, received: Received, status: int | None) -> None:
+        """Tell of a reply that begins."""
+        self._say(received, f"answered {status}" if status is not None else "ended without a reply")
 
     def left(self, received: Received) -> None:
         """Tell of a client that did not wait for the end."""
@@ -75,7 +104,8 @@ class _Log:
 
     def _say(self, received: Received, *facts: str) -> None:
         number = f"{received.connection}.{received.number}"
-        _say(self._narrator, "  ".join((time.strftime("%H:%M:%S"), number, *facts)))
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait("  ".join((time.strftime("%H:%M:%S"), number, *facts)))
 
 
 def _say(narrator: Narrator, line: str, style: str = "") -> None:
@@ -96,29 +126,29 @@ def _start(simulator: Simulator, host: str, port: int) -> None:
         reason = "no host can be called so"
     else:
         return
-    raise Failed(f"cannot listen on {host}, port {port}: {reason}", "--port 0 takes any port that is free")
+    mend = "--port 0 takes any port that is free" if port else "127.0.0.1 is this machine, 0.0.0.0 all its addresses"
+    raise Failed(f"cannot listen on {host}, port {port}: {reason}", mend)
 
 
 def _introduce(base_url: str, narrator: Narrator) -> None:
     if not ipaddress.ip_address(urlsplit(base_url).hostname or "").is_loopback:
         # Even if quiet.
         Narrator().note("Other machines may reach this address, and no key is checked.")
-    click.echo(base_url)
     _say(narrator, "A simulator plays OpenRouter here, for any client; Ctrl-C ends it. Point one at it:", "dim")
     _say(narrator, f"  OPENROUTER_BASE_URL={base_url} orfallback chat")
+    # Last: whoever reads it may ask at once.
+    click.echo(base_url)
 
 
 def _load(simulator: Simulator, source: IO[bytes]) -> None:
     try:
-        simulator.load(json.loads(source.read(), object_pairs_hook=_object))
+        simulator.load(json.loads(read(source, "the script"), object_pairs_hook=_object))
     except json.JSONDecodeError as error:
         raise _wrong(f"no JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise _wrong("nested too deeply") from None
     except ValueError as error:
         raise _wrong(str(error)) from None
-    except OSError as error:
-        raise _wrong(f"cannot be read: {error.strerror or error}") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -132,4 +162,4 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _wrong(what: str) -> click.BadParameter:
-    return click.BadParameter(clean(what, _ERROR_LIMIT), param_hint="--script")
+    return click.BadParameter(shown(what, _ERROR_LIMIT), param_hint="--script")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import requests.utils
 
-from orfallback._text import clean
+from orfallback.cli._shown import shown
 
 
 class Set(NamedTuple):
@@ -34,16 +34,24 @@ def proxy_for(url: str) -> Set | None:
         return None
     names = (f"{urlsplit(url).scheme}_proxy", "all_proxy")
     variables = [variable for name in names for variable in (name, name.upper()) if os.environ.get(variable)]
-    # A password stands before the host.
-    shown = clean(found.rpartition("@")[2].rpartition("://")[2].rstrip("/"))
-    return Set(variables[0] if variables else "the system's settings", shown)
+    return Set(variables[0] if variables else "the system's settings", shown(_address(found)))
+
+
+def _address(proxy: str) -> str:
+    """Return the host and the port of a proxy: all else may be a password."""
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"//{proxy}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "with a port that is none"
+    return f"{host or 'without a host'}{'' if port is None else f':{port}'}"
 
 
 def ca_bundle() -> Set | None:
     """Return what names a file of certificates to trust; None if those that come with requests are trusted."""
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if os.environ.get(variable):
-            return Set(variable, clean(os.environ[variable]))
+            return Set(variable, shown(os.environ[variable]))
     return None
 
 
@@ -54,7 +62,7 @@ def exempted(url: str) -> Set | None:
         return None
     for variable in ("no_proxy", "NO_PROXY"):
         if os.environ.get(variable):
-            return Set(variable, clean(os.environ[variable]))
+            return Set(variable, shown(os.environ[variable]))
     return Set("the system's settings", "")
 
 

@@ -20,6 +20,14 @@ class Telling:
         """Begin anew."""
         self._committed = False
 
+    def orfallback_attempt_started(self, target: Target) -> None:
+        """Tell whom is waited for."""
+        self._narrator.begin(f"asking {target.model}")
+
+    def orfallback_call_finished(self) -> None:
+        """Wait no more."""
+        self._narrator.over()
+
     def orfallback_falling_back(self, target: Target, wait: float) -> None:
         """Tell of the wait."""
         self._narrator.waits(wait, target.model)

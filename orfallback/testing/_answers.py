@@ -116,6 +116,9 @@ def status(
     :param content_type: value of the Content-Type header.
     """
 
+    if not 100 <= code <= 999:
+        raise ValueError(f"code is an HTTP status of three digits, not {code}")
+
     def behave(received: Received) -> Iterator[Step]:
         said = message_for(code, received.model) if message is None else message
         content = {"error": error_object(code, said, metadata)} if body is None else body

@@ -105,7 +105,9 @@ def _masked(authorization: str) -> str:
     first, space, rest = authorization.strip().partition(" ")
     # What is no scheme may be the key, and whatever follows a scheme is one.
     scheme, key = (f"{first} ", rest) if space and first.isalpha() else ("", authorization.strip())
-    return f"{scheme}sk-...{key[-_TAIL_SHOWN:] if len(key) > 3 * _TAIL_SHOWN else ''}"
+    # The end of what Basic holds is the end of a password.
+    told = len(key) > 3 * _TAIL_SHOWN and scheme.lower() != "basic "
+    return f"{scheme}sk-...{key[-_TAIL_SHOWN:] if told else ''}"
 
 
 def _digest(authorization: str) -> str | None:

@@ -12,12 +12,12 @@ from orfallback.testing._framing import head
 from orfallback.testing._reading import read_request
 from orfallback.testing._script import API, listing, parse, route_named
 from orfallback.testing._server import Server
-from orfallback.testing._steps import Behaviour, End, Received
+from orfallback.testing._steps import Behaviour, End, Received, Step
 from orfallback.testing._wire import ClientLeft, Wire
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
 _CHAT = ("POST", f"{API}/chat/completions")
@@ -39,6 +39,7 @@ class Simulator:
     :param host: the address to listen on.
     :param on_request: told of each request before it is answered, in the thread that serves it, so it may be
         called by several at once. It must not raise: the client would get no answer.
+    :param on_reply: told likewise of each reply as it begins, with its status; None if the connection ends without one.
     :param on_left: told likewise of each request that :attr:`left_early` holds. It must not raise.
     :param remember: whether requests are kept for :attr:`requests`, :attr:`models_asked` and
         :attr:`left_early`; a server that runs for days has no use for them.
@@ -53,10 +54,12 @@ class Simulator:
         ssl_context: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
         on_request: Callable[[Received], object] | None = None,
+        on_reply: Callable[[Received, int | None], object] | None = None,
         on_left: Callable[[Received], object] | None = None,
         remember: bool = True,
     ) -> None:
         self._on_request = on_request
+        self._on_reply = on_reply
         self._on_left = on_left
         self._remember = remember
         self._scheme = "https" if ssl_context else "http"
@@ -200,12 +203,22 @@ class Simulator:
                 return End.CLOSE
             behaviour = self._arrived(received)
             try:
-                end = wire.play(behaviour(received))
+                end = wire.play(self._told(received, behaviour(received)))
             except ClientLeft:
                 self._gone(received)
                 raise
             if end is not None or received.headers.get("connection", "").lower() == "close":
                 return end or End.CLOSE
+
+    def _told(self, received: Received, steps: Iterator[Step]) -> Iterator[Step]:
+        """Yield the steps of a reply, and tell of it when it begins."""
+        on_reply = self._on_reply
+        for step in steps:
+            # Silence is neither a reply nor its end.
+            if on_reply is not None and isinstance(step, bytes | End) and step is not End.HANG:
+                on_reply(received, _status(step))
+                on_reply = None
+            yield step
 
     def _arrived(self, received: Received) -> Behaviour:
         """Record a request, tell of it, and find what answers it."""
@@ -248,6 +261,12 @@ class _Script:
         behaviour = self._behaviours[min(self._taken, len(self._behaviours) - 1)]
         self._taken += 1
         return behaviour
+
+
+def _status(step: bytes | End) -> int | None:
+    """The status of a reply that begins so; None for what is none."""
+    first, _, rest = (b"" if isinstance(step, End) else step[:32]).partition(b" ")
+    return int(rest[:3]) if first.startswith(b"HTTP/") and rest[:3].isdigit() else None
 
 
 def _route(received: Received) -> tuple[str, str]:

@@ -6,7 +6,6 @@ import sys
 
 from orfallback._text import printable
 from orfallback.cli._console import is_terminal
-from orfallback.cli._exits import Failed
 
 
 class Answer:
@@ -15,18 +14,16 @@ class Answer:
     Into a file or a pipe they go as they are; a terminal gets no control characters, which could make it show
     something else than what was said.
 
-    :raises Failed: if stdout is closed.
+    :ivar terminal: whether it is looked at.
     """
 
     def __init__(self) -> None:
-        if sys.stdout is None:
-            raise Failed("stdout is closed: there is nowhere to write the answer")
-        self._terminal = is_terminal(sys.stdout)
+        self.terminal = is_terminal(sys.stdout)
         self._last = "\n"
 
     def write(self, text: str) -> None:
         """Write a piece."""
-        if self._terminal:
+        if self.terminal:
             text = printable(text)
         if text:
             self._last = text[-1]

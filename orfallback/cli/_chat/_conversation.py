@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -13,9 +14,10 @@ Message = dict[str, Any]
 
 _HELP = """\
 /clear  forget what was said
-/quit   end, as Ctrl-D does
+/quit   end, as Ctrl-D does, or Ctrl-C twice
 \"""     begins a message of several lines, and ends it
 Ctrl-C  stops an answer"""
+_ENDS = ("/quit", "/exit", "/bye", "quit", "exit")
 _QUOTES = '"""'
 
 
@@ -48,19 +50,30 @@ def converse(
     read = _read if read is None else read
     narrator.say("/help tells what you can do; Ctrl-D ends.", "dim")
     said: list[Message] = [*first]
+    warned = False
     while True:
         try:
-            message = _message(read)
+            message = _message(read, narrator)
         except EOFError:
             narrator.say()
             return
-        if message in ("/quit", "/exit", "/bye"):
+        except KeyboardInterrupt:
+            # The line is given up; so soon after an answer was stopped, no more was meant.
+            if warned:
+                raise
+            warned = True
+            narrator.say("\nCtrl-C once more ends; so does Ctrl-D.", "dim")
+            continue
+        warned = False
+        if message in _ENDS:
             return
         if message == "/help":
             narrator.say(_HELP)
         elif message == "/clear":
             said = [*first]
             narrator.say("What was said is forgotten.", "dim")
+        elif re.fullmatch(r"/[a-z]+", message):
+            narrator.note(f"There is no {message}; /help tells what there is")
         elif message.strip():
             _exchange(talk, narrator, said, message)
 
@@ -82,13 +95,17 @@ def _exchange(talk: Asks, narrator: Narrator, said: list[Message], message: str)
         said.pop()
 
 
-def _message(read: Callable[[str], str]) -> str:
+def _message(read: Callable[[str], str], narrator: Narrator) -> str:
     line = read("> ")
     if not line.startswith(_QUOTES):
-        return line.strip() if line.strip().startswith("/") else line
+        return line.strip() if "\n" not in line else line
     lines = [line.removeprefix(_QUOTES)]
-    while not lines[-1].endswith(_QUOTES) or not lines[-1]:
-        lines.append(read("… "))
+    try:
+        while not lines[-1].endswith(_QUOTES) or not lines[-1]:
+            lines.append(read("… "))
+    except EOFError:
+        narrator.note("the message was not ended, and is not sent")
+        raise
     lines[-1] = lines[-1].removesuffix(_QUOTES)
     return "\n".join(lines).strip("\n")
 
@@ -97,9 +114,12 @@ def _read(prompt: str) -> str:
     """Read a line, with the keys of a shell where Python has them; the prompt goes nowhere but to a terminal."""
     if is_terminal(sys.stdin) and is_terminal(sys.stdout):
         try:
-            import readline  # noqa: F401 - its import gives input() the keys
+            import readline
         except ImportError:
             pass  # Lines are read all the same.
+        else:
+            # What is pasted is one message, however many lines it has.
+            readline.parse_and_bind("set enable-bracketed-paste on")
         return input(prompt)
     sys.stderr.write(prompt)
     sys.stderr.flush()

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 import click
 
-from orfallback.cli._console import Narrator
+from orfallback.cli._console import Narrator, is_terminal
+from orfallback.cli._reading import read
 
-# More than this is a mistake, such as a disk image (bytes).
-_LONGEST = 16 * 1024 * 1024
 #: The word that stands for what is on stdin.
 STDIN = "-"
 
@@ -32,7 +31,7 @@ def prompt(words: Sequence[str], narrator: Narrator) -> str:
     text = ""
     for word in words or (STDIN,):
         if word == STDIN:
-            text += f"\n\n{read_stdin().strip()}\n\n"
+            text += f"\n\n{_stdin(narrator)}\n\n"
         else:
             text += word if text.endswith("\n") else f" {word}"
     if not text.strip():
@@ -40,17 +39,12 @@ def prompt(words: Sequence[str], narrator: Narrator) -> str:
     return text.strip()
 
 
-def read_stdin() -> str:
-    """Return what is on stdin as text; bytes that are no UTF-8 become a stand-in.
-
-    :raises click.UsageError: if it is longer than 16 MB.
-    """
+def _stdin(narrator: Narrator) -> str:
     if sys.stdin is None:
         return ""
-    read = sys.stdin.buffer.read(_LONGEST + 1)
-    if len(read) > _LONGEST:
-        raise click.UsageError(f"what is on stdin is longer than {_LONGEST // 1024 // 1024} MB")
-    return read.decode("utf-8-sig", errors="replace")
+    if is_terminal(sys.stdin):
+        narrator.say("Reading from the terminal; Ctrl-D ends.", "dim")
+    return read(sys.stdin.buffer, "what is on stdin").decode("utf-8-sig", errors="replace").strip()
 
 
 def _holds_something() -> bool:

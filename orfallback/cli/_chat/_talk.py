@@ -6,14 +6,23 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orfallback import Completion, DeadlineExceeded, FallbackError, StreamInterrupted
-from orfallback._text import clean
+from orfallback import Completion, DeadlineExceeded, FallbackError, Reason, StreamInterrupted
 from orfallback.cli._advice import advise
 from orfallback.cli._chat._answer import Answer
-from orfallback.cli._console import Narrator
+from orfallback.cli._console import Narrator, counted, span
 from orfallback.cli._exits import Failed, SetupFailed
 from orfallback.cli._settings import Settings
+from orfallback.cli._shown import shown
+from orfallback.cli._usage import cost_of, finite
 from orfallback.cli._watching import Telling, Witness
+
+# What to do about a request that was refused for what it is.
+_MENDS = {
+    Reason.INVALID_REQUEST: "The request itself was refused: look at -p, and at the prompt",
+    Reason.CONTEXT_LENGTH: "The prompt, with what was said before, is too long; shorten it, or ask others with -m",
+    Reason.MODERATED: "A filter refused it; another wording, or another model, may pass",
+    Reason.UNSUPPORTED: "None of these models takes such a request; ask others with -m, or leave out what -p says",
+}
 
 
 class Manner(NamedTuple):
@@ -70,7 +79,10 @@ class Talk:
         except FallbackError as error:
             raise self._failed(error) from None
         if self._manner.as_json:
-            answer.write(json.dumps(completion.json(), ensure_ascii=False))
+            # For people it is laid out, for programs it is one line.
+            answer.write(
+                json.dumps(finite(completion.json()), ensure_ascii=False, indent=2 if answer.terminal else None)
+            )
         answer.end()
         self._tell(completion)
 
@@ -89,11 +101,13 @@ class Talk:
 
     def _tell(self, completion: Completion) -> None:
         if completion.finish_reason == "length":
-            self._narrator.note("The answer was cut off at its longest (finish_reason length); see -p max_tokens=...")
+            self._narrator.warn("The answer was cut off at its longest (finish_reason length); see -p max_tokens=...")
         elif completion.finish_reason == "content_filter":
-            self._narrator.note("A filter cut the answer off (finish_reason content_filter)")
-        if not completion.text.strip() and not self._manner.as_json:
-            self._narrator.note(f"No text came, but {len(completion.tool_calls)} tool calls; --json shows them")
+            self._narrator.warn("A filter cut the answer off (finish_reason content_filter)")
+        if completion.refusal:
+            self._narrator.warn(f"The model refused: {completion.refusal}")
+        elif not completion.text.strip() and not self._manner.as_json:
+            self._narrator.warn(f"No text came, but {counted(len(completion.tool_calls), 'tool call')}; see --json")
         if self._manner.verbose:
             self._narrator.say(f"  {described(completion)}", "dim")
 
@@ -101,13 +115,15 @@ class Talk:
         advice = advise(self._witness.failures, self._settings, self._settings.closest)
         if advice is not None:
             return SetupFailed(*advice)
-        hope = f"Worth another try in {error.retry_after:.3g} s" if error.retry_after is not None else ""
+        hope = "" if error.reason is None else _MENDS.get(error.reason, "")
+        if error.retry_after is not None:
+            hope = f"Worth another try in {span(error.retry_after)}"
         if self._narrator.quiet:
             # Nothing was told of the attempts: the error tells all.
             return Failed(f"{error}"[:1].upper() + f"{error}"[1:])
         count = len(error.attempts)
         end = "The deadline came before an answer" if isinstance(error, DeadlineExceeded) else "No model answered"
-        return Failed(f"{end} ({count} attempt{'' if count == 1 else 's'})", hope)
+        return Failed(f"{end} ({counted(count, 'attempt')})", hope)
 
 
 def _broken(error: StreamInterrupted) -> Failed:
@@ -120,18 +136,19 @@ def described(completion: Completion) -> str:
     """Return who served, and what it took, on one line."""
     attempt = completion.attempts[-1] if completion.attempts else None
     usage = completion.usage or {}
-    parts = [clean(completion.model, 256)]
+    parts = [shown(completion.model, 256)]
     if completion.provider:
-        parts.append(f"by {clean(completion.provider, 100)}")
-    for name, what in (("prompt_tokens", "tokens in"), ("completion_tokens", "tokens out")):
+        parts.append(f"by {shown(completion.provider, 100)}")
+    for name, way in (("prompt_tokens", "in"), ("completion_tokens", "out")):
         if isinstance(usage.get(name), int):
-            parts.append(f"{usage[name]} {what}")
-    if isinstance(usage.get("cost"), (int, float)):
-        parts.append(f"${usage['cost']:.6f}")
+            parts.append(f"{counted(usage[name], 'token')} {way}")
+    cost = cost_of(usage)
+    if cost is not None:
+        parts.append(f"${cost:.6f}")
     if attempt is not None:
         if attempt.first_token is not None:
             parts.append(f"first token {attempt.first_token:.2f} s")
         parts.append(f"{attempt.elapsed:.2f} s in all")
     if completion.id:
-        parts.append(clean(str(completion.id), 100))
+        parts.append(shown(str(completion.id), 100))
     return ", ".join(parts)

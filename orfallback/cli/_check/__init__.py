@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from orfallback import Chain
+from orfallback import Chain, Scope
 from orfallback.cli._advice import advise, unknown
-from orfallback.cli._check._table import as_json, show, would_use
+from orfallback.cli._check._course import would_use
+from orfallback.cli._check._table import as_json, show
 from orfallback.cli._check._together import together
 from orfallback.cli._check._trial import Asker, Result, State, Trial
-from orfallback.cli._console import Narrator, is_terminal, output
+from orfallback.cli._console import Narrator, is_terminal, output, span
 from orfallback.cli._exits import FAILED, OK, Failed, SetupFailed
 from orfallback.cli._options import chain_options
 from orfallback.cli._parameters import parameter_option
@@ -58,11 +58,12 @@ def check(
     params = {"max_tokens": _LONGEST_ANSWER, **params}
     with settings.chain() as chain:
         results = _results(chain, settings, lambda asker: asker.ask(prompt, params, stream=stream), repeat)
+        used = would_use(chain, results)
     if want_json:
-        click.echo(json.dumps(as_json(results, settings.base_url, stream=stream), indent=2))
+        click.echo(json.dumps(as_json(results, used, settings.base_url, stream=stream), indent=2))
     else:
         show(output(), results)
-    _judge(results, settings, Narrator())
+    _judge(results, used, settings, Narrator())
     return OK if all(result.usable for result in results) or not want_all else FAILED
 
 
@@ -84,33 +85,45 @@ def _results(chain: Chain, settings: Settings, ask: Callable[[Asker], Trial], re
     return [Result(model, trials[model]) for model in models]
 
 
-def _judge(results: Sequence[Result], settings: Settings, narrator: Narrator) -> None:
-    """Say which model the chain would use, and what to do about those that are gone.
+def _judge(results: Sequence[Result], used: str | None, settings: Settings, narrator: Narrator) -> None:
+    """Say which model the chain would use, and what to do about those that are in its way, or gone.
 
-    :raises Failed: if there is none.
+    :raises Failed: if none is usable.
     """
-    model = would_use(results)
-    if model is None:
+    usable = [result.model for result in results if result.usable]
+    if not usable:
         failures = [failure for result in results for failure in result.failures]
         advice = advise(failures, settings, settings.closest)
         if advice is not None:
             raise SetupFailed(*advice)
         raise Failed("No model is usable now", _hope(results))
-    narrator.say(f"The chain would use {model}.")
+    if used is not None:
+        narrator.say(f"The chain would use {used}.")
+    else:
+        # A verdict that reaches all models of the endpoint, or the call itself.
+        ends = [f"{result.model} ({result.state.value})" for result in results if _reaches_others(result)]
+        narrator.note(f"The chain would end at {(ends or ['the first'])[0]}: {usable[0]} would not be asked")
+        narrator.mend("What was said there is said of the whole endpoint; if it is not so, put that model last")
     gone = [result.model for result in results if result.state is State.GONE]
     if gone:
-        whose = (
-            "The models that come with this library may be retired by now; gone" if settings.default_models else "Gone"
-        )
-        narrator.note(f"{whose}: {', '.join(gone)}")
-        narrator.mend(unknown(gone, settings.closest))
+        ours = "The models that come with this library may be retired by now; gone"
+        narrator.note(f"{ours if settings.default_models else 'Gone'}: {', '.join(gone)}")
+        failed = {result.model for result in results if not result.usable}
+        narrator.mend(unknown(gone, lambda model: [near for near in settings.closest(model) if near not in failed]))
+
+
+def _reaches_others(result: Result) -> bool:
+    return result.verdict is not None and result.verdict.scope in (Scope.ENDPOINT, Scope.CALL)
 
 
 def _hope(results: Sequence[Result]) -> str:
     verdicts = [failure.attempt.verdict for result in results for failure in result.failures]
-    hints = [verdict.retry_after for verdict in verdicts if verdict is not None and verdict.retry_after is not None]
+    passing = [verdict for verdict in verdicts if verdict is not None and verdict.transient]
+    hints = [verdict.retry_after for verdict in passing if verdict.retry_after is not None]
+    if not passing:
+        return "Another time would not help: see the notes, and name other models with -m"
     if hints:
-        return f"One of them asks to be left alone for {min(hints):.3g} s"
+        return f"One of them asks to be left alone for {span(min(hints))}"
     return "Try again in half a minute, or name other models with -m"
 
 
@@ -122,12 +135,12 @@ def _progress(models: Sequence[str], repeat: int) -> Iterator[Callable[[str, Tri
         return
     columns = (
         SpinnerColumn("line"),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[state]}"),
+        TextColumn("{task.fields[state]}", markup=False),
     )
     with Progress(*columns, console=Narrator().console, transient=True) as progress:
-        tasks = {model: progress.add_task(escape(model), total=repeat, state="") for model in models}
+        tasks = {model: progress.add_task(model, total=repeat, state="") for model in models}
 
         def tell(model: str, trial: Trial) -> None:
             progress.update(tasks[model], advance=1, state=trial.state.value)

@@ -10,9 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from orfallback._text import clean
 from orfallback.cli._check._trial import Result, State
 from orfallback.cli._console import SIGNS, put, sign
+from orfallback.cli._shown import shown
 
 # A note beside the figures needs this much room (columns).
 _NOTE = 24
@@ -32,25 +32,21 @@ def show(console: Console, results: Sequence[Result]) -> None:
             _stacked(console, result, row)
 
 
-def as_json(results: Sequence[Result], base_url: str, *, stream: bool) -> dict[str, Any]:
+def as_json(results: Sequence[Result], used: str | None, base_url: str, *, stream: bool) -> dict[str, Any]:
     """Return the results for programs; what is measured is in seconds and US dollars, None where it is not known.
 
     :param results: in the order of the chain.
+    :param used: the model that the chain would use, or None.
     :param base_url: the endpoint asked.
     :param stream: whether streams were asked for.
     """
     return {
         "base_url": base_url,
         "stream": stream,
-        "would_use": would_use(results),
+        "would_use": used,
         "usable": sum(result.usable for result in results),
         "models": [_plain(result) for result in results],
     }
-
-
-def would_use(results: Sequence[Result]) -> str | None:
-    """Return the model that would answer; None if none would."""
-    return next((result.model for result in results if result.usable), None)
 
 
 def _plain(result: Result) -> dict[str, Any]:
@@ -63,14 +59,14 @@ def _plain(result: Result) -> dict[str, Any]:
         "answered": result.answered,
         "reason": None if attempt.reason is None else str(attempt.reason),
         "status": attempt.status,
-        "served_model": None if attempt.served_model is None else clean(attempt.served_model),
-        "provider": None if attempt.provider is None else clean(attempt.provider),
+        "served_model": None if attempt.served_model is None else shown(attempt.served_model),
+        "provider": None if attempt.provider is None else shown(attempt.provider),
         "first_token": {"p50": result.first_token(0.5), "p95": result.first_token(0.95)},
         "total": {"p50": result.total(0.5), "p95": result.total(0.95)},
         "tokens_per_second": result.tokens_per_second,
         "tokens_counted": all(trial.counted for trial in result.trials),
         "cost": result.cost,
-        "note": clean(result.note),
+        "note": shown(result.note),
     }
 
 
@@ -112,7 +108,7 @@ def _table(console: Console, results: Sequence[Result], figures: Sequence[dict[s
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("note", overflow="fold")
     for result, row in zip(results, figures, strict=True):
-        table.add_row(_state(console, result), Text(result.model), *row.values(), Text(clean(result.note)))
+        table.add_row(_state(console, result), Text(result.model), *row.values(), Text(shown(result.note)))
     return table
 
 
@@ -120,7 +116,7 @@ def _stacked(console: Console, result: Result, figures: dict[str, str]) -> None:
     indent = 2 + _STATE_WIDTH + 2
     put(console, Text.assemble(_state(console, result), "  ", (result.model, "bold"), overflow="fold"))
     told = [f"{name} {value}" for name, value in figures.items() if value]
-    for line in (", ".join(told), clean(result.note)):
+    for line in (", ".join(told), shown(result.note)):
         if line:
             # A narrow terminal has no room for the indentation.
             left = min(indent, console.width // 6)

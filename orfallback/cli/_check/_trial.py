@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from orfallback import Attempt, Chain, FallbackError, Reason, Timeouts, Verdict, hookimpl
+from orfallback import Attempt, Chain, Completion, FallbackError, Reason, Timeouts, Verdict, hookimpl
+from orfallback.cli._exits import Failed
+from orfallback.cli._usage import cost_of, tokens_of
 from orfallback.cli._watching import Failure, Witness
 
-# How much later than its limits a call's deadline comes (s).
-_GRACE = 0.5
+# What came all at once has no speed (s).
+_SHORTEST_SPAN = 0.05
 
 
 class State(Enum):
@@ -55,12 +57,14 @@ class Trial:
     :ivar failure: why there was no answer, or None.
     :ivar tokens: tokens of the answer, or None.
     :ivar counted: whether the service told them; otherwise they are the pieces that came.
+    :ivar remark: what is to be said of the answer.
     """
 
     attempt: Attempt
     failure: Failure | None = None
     tokens: int | None = None
     counted: bool = True
+    remark: str = ""
 
     @property
     def state(self) -> State:
@@ -74,13 +78,12 @@ class Trial:
         if not self.tokens or self.failure is not None:
             return None
         span = self.attempt.elapsed - (self.attempt.first_token or 0.0)
-        return self.tokens / span if span > 0 else None
+        return self.tokens / span if span >= _SHORTEST_SPAN else None
 
     @property
     def cost(self) -> float | None:
         """What the service says it cost, in US dollars, or None."""
-        cost = (self.attempt.usage or {}).get("cost")
-        return float(cost) if isinstance(cost, (int, float)) and math.isfinite(cost) else None
+        return cost_of(self.attempt.usage or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,11 @@ class Result:
     def usable(self) -> bool:
         """Whether a chain can use it."""
         return self.state is State.OK
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict on it; None if it is usable."""
+        return next(trial.attempt.verdict for trial in self.trials if trial.state is self.state)
 
     @property
     def answered(self) -> int:
@@ -139,16 +147,30 @@ class Result:
         """Why it failed, or who served."""
         failed = [trial for trial in self.trials if trial.state is not State.OK]
         if not failed:
-            return f"by {self.trials[-1].attempt.provider}" if self.trials[-1].attempt.provider else ""
+            return self.trials[-1].remark
         last = _why(failed[-1])
         return last if len(self.trials) == 1 else f"{self.answered} of {len(self.trials)} answered; {last}"
 
 
+def _remark(completion: Completion) -> str:
+    """Say who served, and what is odd about the answer."""
+    remarks = [f"by {completion.provider}"] if completion.provider else []
+    if completion.refusal:
+        remarks.append("it refused")
+    elif not completion.text.strip():
+        remarks.append("no text")
+    if completion.finish_reason not in ("stop", None):
+        remarks.append(f"finish_reason {completion.finish_reason}")
+    return ", ".join(remarks)
+
+
 def _why(trial: Trial) -> str:
     attempt = trial.attempt
-    if trial.state is State.SLOW and attempt.first_token is not None:
-        return f"answers after {attempt.first_token:.2f} s, but was not done after {attempt.elapsed:.3g} s"
-    return attempt.summary
+    if trial.state is not State.SLOW or attempt.status not in (None, 200):
+        return attempt.summary
+    if attempt.first_token is not None:
+        return f"answers after {attempt.first_token:.2f} s, but was not done after {attempt.elapsed:.1f} s"
+    return f"no answer within {attempt.elapsed:.1f} s"
 
 
 def percentile(values: Sequence[float | None], share: float) -> float | None:
@@ -180,8 +202,7 @@ class Asker:
     """
 
     def __init__(self, chain: Chain, model: str, seconds: float) -> None:
-        # The limits come before the deadline: they say what was waited for.
-        limits = Timeouts(min(5.0, seconds), seconds, seconds, seconds, seconds + _GRACE)
+        limits = Timeouts(min(5.0, seconds), seconds, seconds, seconds, seconds)
         self._witness = Witness()
         self._chain = chain.replace(models=[model], timeouts=limits, rounds=1, plugins=[self._witness, _Once()])
 
@@ -201,8 +222,14 @@ class Asker:
             else:
                 completion = self._chain.complete(prompt, **params)
         except FallbackError:
-            failure = self._witness.failures[-1]
-            return Trial(failure.attempt, failure)
-        told = (completion.usage or {}).get("completion_tokens")
-        counted = isinstance(told, int) and told > 0
-        return Trial(completion.attempts[-1], None, told if counted else pieces or None, counted)
+            return self._failed()
+        if completion.degraded:
+            return self._failed()
+        told = tokens_of(completion.usage or {})
+        return Trial(completion.attempts[-1], None, told or pieces or None, told is not None, _remark(completion))
+
+    def _failed(self) -> Trial:
+        if not self._witness.failures:
+            raise Failed("A plugin lets nobody be asked", "orfallback plugins shows who answers orfallback_admit")
+        failure = self._witness.failures[-1]
+        return Trial(failure.attempt, failure)

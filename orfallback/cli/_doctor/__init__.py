@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +12,13 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from orfallback._text import clean
-from orfallback.cli._console import SIGNS, is_terminal, output, sign
+from orfallback.cli._console import SIGNS, counted, is_terminal, output, sign
 from orfallback.cli._doctor._examinations import examinations
 from orfallback.cli._doctor._finding import Finding
 from orfallback.cli._doctor._setup import set_up
 from orfallback.cli._exits import FAILED
 from orfallback.cli._options import base_url_option, key_option, model_option, plugin_option
+from orfallback.cli._shown import shown
 
 _SIGN_OF = {"ok": "served", "note": "note", "problem": "failed", "skipped": "waits"}
 _STATE_WIDTH = 7
@@ -28,8 +27,6 @@ _SUBJECT_WIDTH = 13
 _WIDE = 76
 _NARROWEST = 20
 _LONGEST = 2_000
-# So much of a key's beginning tells that it is the key (characters).
-_TELLING = 16
 
 
 @click.command(short_help="Find what keeps a chain from answering.")
@@ -51,7 +48,7 @@ def doctor(
     """
     options = {"models": models, "base_url": base_url, "key_variable": key_env, "plugins": plugins}
     setup = set_up(os.environ, options)
-    report = _Report(setup.hidden, as_json=as_json)
+    report = _Report(as_json=as_json)
     for examination in examinations(setup, offline=offline):
         with _progress(examination.doing):
             findings = examination.look()
@@ -64,12 +61,10 @@ def doctor(
 class _Report:
     """Shows findings as they come; as JSON, when all are there.
 
-    :param hidden: texts that are not to be shown, the longest first.
     :param as_json: whether to show JSON.
     """
 
-    def __init__(self, hidden: tuple[str, ...], *, as_json: bool) -> None:
-        self._hidden = hidden
+    def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._console = output()
         self._findings: list[Finding] = []
@@ -82,7 +77,7 @@ class _Report:
     def add(self, findings: list[Finding]) -> None:
         """Take findings in, and show them."""
         for finding in findings:
-            fit = finding._replace(found=self._fit(finding.found), mend=self._fit(finding.mend))
+            fit = finding._replace(found=shown(finding.found, _LONGEST), mend=shown(finding.mend, _LONGEST))
             self._findings.append(fit)
             if not self._as_json:
                 _show(self._console, fit)
@@ -95,19 +90,11 @@ class _Report:
             return
         notes = sum(finding.state == "note" for finding in self._findings)
         kind = "problem" if self.problems else "note" if notes else "ok"
-        counts = [_counted(count, what) for count, what in ((self.problems, "problem"), (notes, "note")) if count]
-        verdict = Text(", ".join(counts) or "all is well", style="bold")
+        counts = [counted(count, what) for count, what in ((self.problems, "problem"), (notes, "note")) if count]
+        skipped = any(finding.state == "skipped" for finding in self._findings)
+        well = "nothing is wrong as far as was looked" if skipped else "all is well"
+        verdict = Text(", ".join(counts) or well, style="bold")
         self._console.print(Text.assemble(sign(self._console, _SIGN_OF[kind]), " ", verdict))
-
-    def _fit(self, text: str) -> str:
-        # A key that something cut short is hidden, too.
-        for hidden in self._hidden:
-            text = re.sub(re.escape(hidden[:_TELLING]) + r"\S*", "…", text)
-        return clean(text, _LONGEST)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _show(console: Console, finding: Finding) -> None:
@@ -145,5 +132,5 @@ def _progress(doing: str) -> Iterator[None]:
     if not doing or not is_terminal(sys.stderr) or not console.is_interactive:
         yield
         return
-    with console.status(Text(f"{clean(doing)} ...", style="dim"), spinner="line", spinner_style="dim"):
+    with console.status(Text(f"{shown(doing)} ...", style="dim"), spinner="line", spinner_style="dim"):
         yield

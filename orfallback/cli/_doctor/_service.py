@@ -20,6 +20,7 @@ from orfallback.cli._watching import Failure
 
 #: Where an endpoint lists its models.
 LIST = "/models"
+_CHAT = "/chat/completions"
 # More than this between two clocks makes certificates and dates go wrong (s).
 _SKEW = 60.0
 _ADDRESSES = 3
@@ -49,7 +50,12 @@ def endpoint(service: Service, settings: Settings) -> Looked:
     elapsed = time.monotonic() - started
     models = listed(outcome)
     if models is None and not _is_object(outcome):
-        return Looked([refusal(outcome, settings, "endpoint", LIST), *_clock(outcome)], answers=False)
+        if outcome.status in (404, 405, 410) and service.knows(_CHAT):
+            found = f"{settings.base_url} answers, and does not list its models: they cannot be looked for"
+            return Looked([Finding("note", "endpoint", found, "orfallback check asks them"), *_clock(outcome)], True)
+        # What answers at all can be asked for the key as well.
+        answers = outcome.status is not None and outcome.status >= 500
+        return Looked([refusal(outcome, settings, "endpoint", LIST), *_clock(outcome)], answers)
     at = f" at {', '.join(addresses)}" if addresses else ""
     told = f"{settings.base_url} answered in {elapsed:.2f} s{at}"
     if models is None:
@@ -75,7 +81,8 @@ def refusal(outcome: Outcome, settings: Settings, subject: str, path: str) -> Fi
     if advice is not None:
         return Finding("problem", subject, *advice)
     mend = "If that does not pass by itself, ask whoever runs the endpoint, or the network on the way there"
-    return Finding("problem", subject, f"{settings.host} did not answer GET {path}: {attempt.summary}", mend)
+    what = "did not answer" if outcome.status is None else "does not answer well to"
+    return Finding("problem", subject, f"{settings.host} {what} GET {path}: {attempt.summary}", mend)
 
 
 # -- the endpoint --

@@ -14,6 +14,7 @@ from orfallback.cli import _mends
 from orfallback.cli._doctor._finding import Finding
 from orfallback.cli._exits import SetupFailed
 from orfallback.cli._settings import Settings
+from orfallback.cli._shown import hide
 
 _BASE_URL = "OPENROUTER_BASE_URL"
 _MODELS = "ORFALLBACK_MODELS"
@@ -27,7 +28,6 @@ _OTHERS = ("OPENROUTER_SITE_URL",)
 _LIKE = 0.84
 _KEY_PREFIX = "sk-or-"
 _QUOTES = "'\"`"
-_SHORTEST = 8
 # Stands where no endpoint is known: it is nobody's (RFC 6761), so no key goes there.
 _NOWHERE = "https://nowhere.invalid"
 
@@ -38,13 +38,11 @@ class Setup(NamedTuple):
     :ivar settings: what can be made of the environment and the options; without the key if it cannot be sent.
     :ivar addressed: whether they name an endpoint that can be asked.
     :ivar findings: what is wrong with them.
-    :ivar hidden: texts that are never to be shown: the key, in every form that it may take.
     """
 
     settings: Settings
     addressed: bool
     findings: tuple[Finding, ...]
-    hidden: tuple[str, ...]
 
     def __repr__(self) -> str:
         return "<Setup>"
@@ -64,8 +62,8 @@ def set_up(environ: Mapping[str, str], options: Mapping[str, Any]) -> Setup:
         *_strangers(environ, settings),
     ] or [Finding("ok", "configuration", _read(environ))]
     findings += [wrong_key] if wrong_key is not None else _key(settings, environ, addressed)
-    hidden = [form for name in (settings.key_variable, KEY_VARIABLE) for form in _forms(environ.get(name, ""))]
-    return Setup(settings, addressed, tuple(findings), tuple(sorted(hidden, key=len, reverse=True)))
+    hide(environ.get(settings.key_variable, ""), environ.get(KEY_VARIABLE, ""))
+    return Setup(settings, addressed, tuple(findings))
 
 
 # -- configuration --
@@ -176,10 +174,3 @@ def _no_key(settings: Settings, raw: str, addressed: bool) -> Finding:
         return Finding("problem", "key", error.message, error.mend)
     found = f"{settings.key_variable} is not set: {urlsplit(settings.base_url).netloc} is asked without a key"
     return Finding("note", "key", found, "If it wants one, name the variable that holds it with --key-env")
-
-
-def _forms(raw: str) -> set[str]:
-    """Return a key as it stands, and as it is meant."""
-    forms = {raw, raw.strip(), raw.strip().strip(_QUOTES).strip()}
-    # What is shorter is no key, and stands in other words.
-    return {form for form in forms if len(form) >= _SHORTEST}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 from typing import Any, BinaryIO
 
 import click
@@ -10,13 +12,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orfallback import Fault, Scope, StreamInterrupted
-from orfallback._text import clean
-from orfallback.cli._console import output, put
+from orfallback import Fault, Scope, StreamInterrupted, Timeouts
+from orfallback.cli._console import counted, output, put, span
+from orfallback.cli._exits import Failed
 from orfallback.cli._explain._reasoning import Course, Step, follow
 from orfallback.cli._explain._recording import Recording, parse_headers, parse_response
 from orfallback.cli._options import chain_options
+from orfallback.cli._reading import read
 from orfallback.cli._settings import Settings
+from orfallback.cli._shown import shown
 
 _REACH = {
     Scope.NONE: "nothing: it is an answer",
@@ -28,7 +32,7 @@ _REACH = {
 
 
 @click.command(short_help="Say what a reply is taken for, and why.")
-@click.option("--status", type=click.IntRange(100, 999), metavar="CODE", help="The HTTP status; 200 by default.")
+@click.option("--status", type=click.IntRange(100, 599), metavar="CODE", help="The HTTP status; 200 by default.")
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A response header; repeat it.")
 @click.option("--body", type=click.File("rb"), metavar="FILE", help="The body; - is stdin.")
 @click.option("--sse", type=click.File("rb"), metavar="FILE", help="The body of a stream, as recorded; - is stdin.")
@@ -52,11 +56,14 @@ def explain(
     curl -si https://openrouter.ai/api/v1/chat/completions ... | orfallback explain --response -
     orfallback explain --sse recorded.txt
     """
-    recording = _recording(status, headers, body or sse, response, fault)
-    stream = stream or sse is not None
+    recording = _recording(status, headers, body, sse, response, fault)
+    stream = stream or sse is not None or recording.streams
     with settings.chain() as chain:
-        course = follow(chain, recording, stream=stream)
-        worst = follow(chain, recording, stream=stream, everyone=True)
+        deadline = settings.deadline or Timeouts().deadline or math.inf
+        course = follow(chain, recording, stream=stream, deadline=deadline)
+        worst = follow(chain, recording, stream=stream, deadline=deadline, everyone=True)
+    if not course.first:
+        raise Failed("A plugin lets nobody be asked", "orfallback plugins shows who answers orfallback_admit")
     if want_json:
         click.echo(json.dumps(_as_json(course, worst), indent=2))
     else:
@@ -64,17 +71,31 @@ def explain(
 
 
 def _recording(
-    status: int | None, headers: tuple[str, ...], body: BinaryIO | None, response: BinaryIO | None, fault: str | None
+    status: int | None,
+    headers: tuple[str, ...],
+    body: BinaryIO | None,
+    sse: BinaryIO | None,
+    response: BinaryIO | None,
+    fault: str | None,
 ) -> Recording:
-    given = [status is not None or bool(headers) or body is not None, response is not None, fault is not None]
-    if sum(given) != 1:
-        raise click.UsageError("give a reply (--status, --header, --body or --sse), a --response, or a --fault")
+    named = {
+        "a reply (--status, --header, and --body or --sse)": status is not None or headers or body or sse,
+        "a --response": response is not None,
+        "a --fault": fault is not None,
+    }
+    given = [name for name, there in named.items() if there]
+    if len(given) != 1 or (body is not None and sse is not None):
+        raise click.UsageError(f"say what came back by one of these: {', '.join(named)}")
     try:
         if response is not None:
-            return parse_response(response.read())
+            return parse_response(read(response, "the response"))
         if fault is not None:
             return Recording(None, fault=Fault(fault))
-        return Recording(200 if status is None else status, parse_headers(list(headers)), body.read() if body else b"")
+        content = read(body or sse or io.BytesIO(), "the body")
+        if content.startswith((b"HTTP/1.", b"HTTP/2")) and status is None and not headers:
+            # All of a response, where its body was asked for.
+            return parse_response(content)
+        return Recording(200 if status is None else status, parse_headers(list(headers)), content)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
@@ -98,18 +119,17 @@ def _then(course: Course) -> str:
 
 
 def _step(step: Step) -> str:
-    return f"waits {step.waited:.3g} s, asks {step.model}" if step.waited else f"asks {step.model} at once"
+    return f"waits {span(step.waited)}, asks {step.model}" if step.waited else f"asks {step.model} at once"
 
 
 def _raised(course: Course) -> str:
     error = course.error
     if error is None:
-        return f"an answer of {course.served}"
-    count = len(course.then) + 1
-    told = f"{type(error).__name__} after {count} attempt{'' if count == 1 else 's'}"
+        return f"an answer of {course.served}" if course.served else "the last resort of a plugin"
+    told = f"{type(error).__name__} after {counted(len(course.then) + 1, 'attempt')}"
     if course.waited:
-        told += f" and {course.waited:.3g} s of waiting"
-    return told if error.retry_after is None else f"{told}; worth another try in {error.retry_after:.3g} s"
+        told += f" and {span(course.waited)} of waiting"
+    return told if error.retry_after is None else f"{told}; worth another try in {span(error.retry_after)}"
 
 
 def _show(console: Console, recording: Recording, course: Course, worst: Course) -> None:
@@ -124,7 +144,7 @@ def _show(console: Console, recording: Recording, course: Course, worst: Course)
         lines["reaches"] = f"{verdict.scope.name}: {_REACH[verdict.scope]}"
         if verdict.retry_after is not None:
             again = ", and then it may be asked once more in this call" if verdict.again else ""
-            lines["hint"] = f"{verdict.retry_after:.6g} s{again}"
+            lines["hint"] = f"{span(verdict.retry_after)}{again}"
     lines["then"] = _then(course)
     if verdict is not None and not isinstance(course.error, StreamInterrupted):
         lines["rests"] = "nothing: a chain forgets between calls"
@@ -133,7 +153,7 @@ def _show(console: Console, recording: Recording, course: Course, worst: Course)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in lines.items():
-        table.add_row(name, Text(clean(text, 2_000), style="bold" if name == "verdict" else ""))
+        table.add_row(name, Text(shown(text, 2_000), style="bold" if name == "verdict" else ""))
     put(console, table)
 
 

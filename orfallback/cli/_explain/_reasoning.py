@@ -53,16 +53,23 @@ class Course:
         return sum(step.waited for step in self.then)
 
 
-def follow(chain: Chain, recording: Recording, *, stream: bool, everyone: bool = False) -> Course:
+def follow(chain: Chain, recording: Recording, *, stream: bool, deadline: float, everyone: bool = False) -> Course:
     """Let a chain make a call in which the first model gives what was recorded. Nothing is sent, and nobody waits.
 
     :param chain: the chain, whose strategies and plugins decide.
     :param recording: what the first model gives.
     :param stream: whether the call asks for a stream.
+    :param deadline: seconds for the whole call.
     :param everyone: whether all models give the same; otherwise all others answer.
     """
     clock = FakeClock(time.time())
-    call = Call(id="0" * 16, payload={"messages": [{"role": "user", "content": "?"}]}, stream=stream)
+    call = Call(
+        id="0" * 16,
+        payload={"messages": [{"role": "user", "content": "?"}]},
+        stream=stream,
+        started=clock.now,
+        deadline=clock.now + deadline,
+    )
     judged = _Judged()
 
     def send(call: Call, target: Target) -> Outcome:
@@ -77,8 +84,10 @@ def follow(chain: Chain, recording: Recording, *, stream: bool, everyone: bool =
     except FallbackError as raised:
         error, attempts = raised, raised.attempts
     then = tuple(Step(attempt.model, attempt.waited) for attempt in attempts[1:])
-    served = attempts[-1].model if error is None else None
-    return Course(attempts[0].model, judged.verdict, judged.row, judged.outcome, then, served, error)
+    served = attempts[-1].model if attempts and attempts[-1].ok and error is None else None
+    return Course(
+        attempts[0].model if attempts else "", judged.verdict, judged.row, judged.outcome, then, served, error
+    )
 
 
 class _Judged:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -36,6 +37,12 @@ class Recording(NamedTuple):
     body: bytes = b""
     fault: Fault | None = None
 
+    @property
+    def streams(self) -> bool:
+        """Whether it is a stream, by what it says of itself, or by how it begins."""
+        kind = next((value for name, value in self.headers.items() if name.lower() == "content-type"), "")
+        return "event-stream" in kind.lower() or self.body.lstrip().startswith((b"data:", b"event:", b": "))
+
     def outcome(self, call: Call, target: Target, clock: Clock) -> Outcome:
         """Return what the chain makes of it.
 
@@ -65,9 +72,9 @@ class _Tape(Transport):
         response.headers = CaseInsensitiveDict(
             {name: value for name, value in self._recording.headers.items() if name.lower() not in _FRAMING}
         )
-        response.raw = HTTPResponse(
-            io.BytesIO(self._recording.body), status=response.status_code, preload_content=False
-        )
+        # A 204 and a 304 have no body, whatever was recorded (RFC 9112 section 6.3).
+        body = b"" if response.status_code in (204, 304) else self._recording.body
+        response.raw = HTTPResponse(io.BytesIO(body), status=response.status_code, preload_content=False)
         response.url = request.url
         return response
 
@@ -89,13 +96,15 @@ def parse_response(recorded: bytes) -> Recording:
     """
     while True:
         head, body = _split(recorded)
-        first, *lines = head.decode("latin-1").splitlines() or [""]
+        first, *lines = re.split("\r?\n", head.decode("latin-1"))
         version, _, rest = first.partition(" ")
         status = rest[:3]
-        if not version.startswith("HTTP/") or not status.isdigit():
+        if not version.startswith("HTTP/") or not (status.isascii() and status.isdigit() and len(status) == 3):
             raise ValueError(f"this is no response: it begins with {first[:60]!r} where HTTP/1.1 and a status belong")
-        if not body.startswith(b"HTTP/"):
-            return Recording(int(status), parse_headers(lines), body)
+        # What comes before the response itself: 100 and 103, and the word of a proxy.
+        passed = status.startswith("1") or "established" in rest.lower()
+        if not (passed and body.startswith(b"HTTP/")):
+            return Recording(int(status), parse_headers([line for line in lines if line]), body)
         recorded = body
 
 

@@ -1,0 +1,44 @@
+"""What a chain would do with models that are as a check found them: its own loop says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from orfallback import Call, Chain, FallbackError, Outcome, Target, Verdict
+from orfallback._engine import run
+from orfallback.cli._check._trial import Result
+from orfallback.testing import FakeClock
+
+
+def would_use(chain: Chain, results: Sequence[Result]) -> str | None:
+    """Return the model that would answer; None if the chain would end before it came to one.
+
+    Nothing is sent, and nobody waits.
+
+    :param chain: the chain, whose strategies and plugins decide.
+    :param results: of all its models.
+    """
+    found = {result.model: result for result in results}
+    # A verdict on one model can reach others: all that share a key with one that was refused.
+    own = chain.replace(plugins=[_Found({model: result.verdict for model, result in found.items()})])
+    clock = FakeClock()
+    call = Call(id="0" * 16, payload={"messages": [{"role": "user", "content": "?"}]})
+
+    def send(_: Call, target: Target) -> Outcome:
+        return Outcome(status=200, model=target.model, value=target.model if found[target.model].usable else None)
+
+    try:
+        return str(run(call, own.targets, own.plugin_manager.hooks(), send, clock).value)
+    except FallbackError:
+        return None
+
+
+class _Found:
+    """Gives the verdicts that were found; registered last, it is asked first."""
+
+    def __init__(self, verdicts: Mapping[str, Verdict | None]) -> None:
+        self._verdicts = verdicts
+
+    def orfallback_classify(self, outcome: Outcome) -> Verdict:
+        """Give the verdict on the model."""
+        return self._verdicts[outcome.model] or Verdict.accept()
