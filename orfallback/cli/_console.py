@@ -23,6 +23,8 @@ SIGNS = {
 }
 # What is not read in a terminal is read by programs, which want whole lines (columns).
 _UNBOUNDED = 10_000
+# Words get no less room (columns).
+_NARROWEST = 20
 
 
 def output() -> Console:
@@ -45,6 +47,20 @@ def put(console: Console, *parts: RenderableType) -> None:
     console.file.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
     # A full disk, or a reader that left, is told here: at the end of the process it is too late.
     console.file.flush()
+
+
+def hang(console: Console, head: Text, text: Text) -> None:
+    """Print a text behind a head; on a terminal its further lines hang beneath its first."""
+    if "utf" not in console.encoding.lower():
+        text = Text("...").join(text.split("…", allow_blank=True))
+    if not console.is_terminal:
+        console.print(Text.assemble(head, text), soft_wrap=True)
+        return
+    margin = head.cell_len
+    for line in text.wrap(console, max(console.width - margin, _NARROWEST)) or [text]:
+        line.rstrip()
+        console.print(Text.assemble(head, line), soft_wrap=True)
+        head = Text(" " * margin)
 
 
 def counted(number: int, what: str) -> str:
@@ -94,7 +110,8 @@ class Narrator:
     def say(self, text: str = "", style: str = "") -> None:
         """Write a line."""
         if not self.quiet:
-            self._print(Text(printable(text), style=style))
+            for line in printable(text).split("\n"):
+                self._print(Text(), Text(line, style=style))
 
     def note(self, text: str) -> None:
         """Write what the user ought to know."""
@@ -103,11 +120,11 @@ class Narrator:
 
     def warn(self, text: str) -> None:
         """Write what the user has to know; even if quiet."""
-        self._print(Text.assemble(sign(self.console, "note"), " ", shown(text)))
+        self._print(self._sign("note"), Text(shown(text)))
 
     def fail(self, text: str, mend: str = "") -> None:
         """Write what went wrong, and how to mend it; even if quiet."""
-        self._print(Text.assemble(sign(self.console, "failed"), " ", (shown(text, 2_000), "bold")))
+        self._print(self._sign("failed"), Text(shown(text, 2_000), style="bold"))
         if mend:
             self._mend(mend)
 
@@ -117,7 +134,7 @@ class Narrator:
             self._mend(text)
 
     def _mend(self, text: str) -> None:
-        self._print(Text.assemble("  ", sign(self.console, "mend"), " ", shown(text, 2_000)))
+        self._print(Text.assemble("  ", self._sign("mend")), Text(shown(text, 2_000)))
 
     def attempt(self, attempt: Attempt) -> None:
         """Write what became of an attempt that gave no answer."""
@@ -134,17 +151,20 @@ class Narrator:
     def _line(self, kind: str, model: str, what: str, seconds: float | None) -> None:
         if self.quiet:
             return
-        line = Text.assemble("  ", sign(self.console, kind), " ")
+        line = Text()
         if seconds is not None:
             line.append(f"{seconds:.2f} s  ", style="dim")
         if model:
             line.append(shown(model), style="bold").append("  ")
-        self._print(line.append(shown(what, 2_000), style=SIGNS[kind][2]))
+        line.append(shown(what, 2_000), style=SIGNS[kind][2])
+        self._print(Text.assemble("  ", self._sign(kind)), line)
 
-    def _print(self, text: Text) -> None:
+    def _sign(self, kind: str) -> Text:
+        return sign(self.console, kind).append(" ")
+
+    def _print(self, head: Text, text: Text) -> None:
         self.over()
-        # Files keep their lines whole.
-        self.console.print(text, soft_wrap=not self.console.is_terminal)
+        hang(self.console, head, text)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

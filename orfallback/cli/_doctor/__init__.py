@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from orfallback.cli._console import SIGNS, counted, is_terminal, output, sign
+from orfallback.cli._console import SIGNS, counted, hang, is_terminal, output, sign
 from orfallback.cli._doctor._examinations import examinations
 from orfallback.cli._doctor._finding import Finding
 from orfallback.cli._doctor._setup import set_up
@@ -23,9 +23,8 @@ from orfallback.cli._shown import shown
 _SIGN_OF = {"ok": "served", "note": "note", "problem": "failed", "skipped": "waits"}
 _STATE_WIDTH = 7
 _SUBJECT_WIDTH = 13
-# From here on what was found has a column of its own; words get no less than the other (columns).
+# From here on what was found has a column of its own (columns).
 _WIDE = 76
-_NARROWEST = 20
 _LONGEST = 2_000
 
 
@@ -104,25 +103,14 @@ def _show(console: Console, finding: Finding) -> None:
     found = Text(finding.found, style="dim" if finding.state == "skipped" else "")
     if console.width < _WIDE:
         # A model's id ought to stay whole: it gets the room beneath the subject, too.
-        _hang(console, state, Text.assemble(subject, ": ", found))
+        hang(console, state, Text.assemble(subject, ": ", found))
         margin = state.cell_len
     else:
         subject.pad_right(_SUBJECT_WIDTH + 2 - subject.cell_len)
         margin = state.cell_len + subject.cell_len
-        _hang(console, Text.assemble(state, subject), found)
+        hang(console, Text.assemble(state, subject), found)
     if finding.mend:
-        _hang(console, Text.assemble(" " * margin, sign(console, "mend"), " "), Text(finding.mend))
-
-
-def _hang(console: Console, head: Text, text: Text) -> None:
-    """Print a text behind a head; its further lines hang beneath its first."""
-    if "utf" not in console.encoding.lower():
-        text = Text("...").join(text.split("…", allow_blank=True))
-    margin = head.cell_len
-    for line in text.wrap(console, max(console.width - margin, _NARROWEST)):
-        line.rstrip()
-        console.print(Text.assemble(head, line), soft_wrap=True)
-        head = Text(" " * margin)
+        hang(console, Text.assemble(" " * margin, sign(console, "mend"), " "), Text(finding.mend))
 
 
 @contextmanager
