@@ -8,6 +8,7 @@ Source of the rules: WHATWG HTML, section 9.2.6 "Interpreting an event stream".
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterable, Iterator
 from typing import Protocol
 
@@ -32,10 +33,11 @@ class EventTooLarge(ValueError):
 class Blocks:
     """Turns pieces of bytes, cut anywhere, into whole blocks of lines, each ended by a blank line.
 
-    Works in linear time. A last block without its blank line is dropped, as the standard says: it was cut.
+    Works in linear time. A last block without its blank line is dropped, as the standard says: it was cut. How the
+    bytes were cut makes no difference, not even to the byte with which an event is too large.
 
     :param chunks: the bytes as they come.
-    :param limit: the most bytes that one event may have.
+    :param limit: the most bytes that one event may have: those since the last blank line, a CRLF counted as one.
     :ivar comments: how many comment lines came by.
     """
 
@@ -43,12 +45,12 @@ class Blocks:
         self._chunks = chunks
         self._limit = limit
         self.comments = 0
-        self._size = 0
 
     def __iter__(self) -> Generator[bytes, None, None]:
-        rest: list[bytes] = []
+        # Not in pieces, which may be of one byte each.
+        rest = bytearray()
         block: list[bytes] = []
-        too_long = False
+        size = 0
         for lines in self._lines(rest):
             done: list[bytes] = []
             for line in lines:
@@ -57,32 +59,34 @@ class Blocks:
                         done += block
                         done.append(b"")
                         block = []
-                    self._size = 0
-                elif line.startswith(b":"):
+                    size = 0
+                    continue
+                size += len(line) + 1
+                if line.startswith(b":"):
                     self.comments += 1
-                elif len(block) == MAX_LINES:
-                    too_long = True
-                    break
                 else:
                     block.append(line)
+                if size > self._limit or len(block) > MAX_LINES:
+                    break
             if done:
                 done.append(b"")
                 yield _valid(b"\n".join(done))
-            if too_long:
-                # Raised after the whole events before it have been handed on.
+            # Raised after the whole events before it have been handed on.
+            if len(block) > MAX_LINES and size <= self._limit:
                 raise EventTooLarge(f"an event has more than {MAX_LINES} lines")
+            if size + len(rest) > self._limit:
+                raise EventTooLarge(f"an event is larger than {self._limit} bytes")
 
-    def _lines(self, rest: list[bytes]) -> Iterator[list[bytes]]:
-        """Yield the lines that each chunk completes; ``rest`` holds the pieces of the line that is not."""
+    def _lines(self, rest: bytearray) -> Iterator[list[bytes]]:
+        """Yield the lines that each chunk completes; ``rest`` holds as much as there is of the one that is not."""
         first, after_cr = True, False
         for chunk in self._chunks:
             if first and chunk:
                 # A mark cut in two by the first read is put together before it is looked for.
-                rest.append(chunk)
-                chunk = b"".join(rest)
+                chunk = bytes(rest) + chunk
                 rest.clear()
                 if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
-                    rest.append(chunk)
+                    rest += chunk
                     continue
                 first = False
                 chunk = chunk.removeprefix(_BOM)
@@ -93,17 +97,14 @@ class Blocks:
                 after_cr = chunk.endswith(b"\r")
             if b"\r" in chunk:
                 chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-            self._size += len(chunk)
             head, *tail = chunk.split(b"\n")
             if tail:
-                rest.append(head)
-                tail.insert(0, b"".join(rest))
+                rest += head
+                tail.insert(0, bytes(rest))
                 rest.clear()
                 head = tail.pop()
-            rest.append(head)
+            rest += head
             yield tail
-            if self._size > self._limit:
-                raise EventTooLarge(f"an event is larger than {self._limit} bytes")
 
 
 def _valid(block: bytes) -> bytes:
@@ -119,5 +120,13 @@ def iter_events(blocks: Iterable[bytes]) -> Iterator[Event]:
 
     :param blocks: what :class:`Blocks` yields.
     """
-    events: Iterator[Event] = sseclient.SSEClient(iter(blocks)).events()
+    events: Iterator[Event] = _Client(iter(blocks)).events()
     return events
+
+
+class _Client(sseclient.SSEClient):
+    """sseclient-py's, which logs what a server sent to the logger of the module that its class is of: to ours."""
+
+
+# Nobody is to read in a log what a server sent: it may have been the prompt.
+logging.getLogger(_Client.__module__).disabled = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -247,3 +248,11 @@ def test_linear_time() -> None:
         return best / size
 
     assert seconds_a_byte(4_000_000) <= 5 * seconds_a_byte(1_000_000)
+
+
+def test_nothing_of_a_stream_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """What a server sends, in fields of its own or as a type, gets into nobody's log, at DEBUG either."""
+    with caplog.at_level(logging.DEBUG):
+        sent = b"CANARY line\nCANARY: field\nid: CANARY\nevent: CANARY\ndata: CANARY\n\n"
+        assert [event.data for event in iter_events(Blocks([sent], 1_000))] == ["CANARY"]
+    assert "CANARY" not in caplog.text
