@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -308,6 +309,42 @@ WIRE = [
     Row("30 empty deltas for ever", empty_deltas(), R.TIMEOUT, timeouts=QUICK),
 ]
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+ZIPPED = gzip.compress(b'{"choices": [{"message": {"content": "Hi"}}]}')
+
+
+def dressed(body: bytes, *headers: bytes, first: bytes = b"200 OK", length: int | None = None) -> Behaviour:
+    """A response of these bytes, with its length, or another."""
+    lines = [b"HTTP/1.1 " + first, *headers, b"Content-Length: %d" % (len(body) if length is None else length)]
+    return raw(b"\r\n".join(lines) + b"\r\n\r\n" + body, end=End.CLOSE)
+
+
+# HTTP as it ought not to be (faults 13, 14, 16, 17, 21 and 22).
+ODD = [
+    Row("29b HTTP/2", raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", end=End.CLOSE), R.MALFORMED, status=None),
+    Row("29b status 99", dressed(b"{}", first=b"99 X"), R.MALFORMED, status=None),
+    Row("33b status 999", dressed(b"{}", first=b"999 X"), R.SERVER_ERROR, status=999),
+    Row("29b 101 headers", dressed(b"{}", *[b"X-%d: y" % n for n in range(101)]), R.MALFORMED, status=None),
+    Row("29b a header of 70 kB", dressed(b"{}", b"X: " + b"y" * 70_000), R.MALFORMED, status=None),
+    Row("29b cut inside the headers", cut("headers"), R.MALFORMED, modes=("complete",)),
+    Row("29 cut inside the headers of a stream", cut("headers"), R.TRUNCATED, modes=("stream",)),
+    Row("29 shorter than its length", dressed(b'{"choices": []}', length=5_000), R.TRUNCATED),
+    Row("29 a chunk size that is none", raw(CHUNKED + b"zz\r\nhello\r\n0\r\n\r\n", end=End.CLOSE), R.TRUNCATED),
+    Row("29 a chunk of 16 exabytes", raw(CHUNKED + b"FFFFFFFFFFFFFFFF\r\n{}", end=End.CLOSE), R.TRUNCATED),
+    Row("29 cut inside a chunk", raw(CHUNKED + b"20\r\n{}", end=End.CLOSE), R.TRUNCATED),
+    Row("29 no last chunk", raw(CHUNKED + b"2\r\n{}\r\n", end=End.CLOSE), R.TRUNCATED),
+    Row("29b gzip that is cut", dressed(ZIPPED[:-12], b"Content-Encoding: gzip"), R.MALFORMED),
+    Row("29b binary that is no gzip", dressed(b"\x00\xff\x07" * 9, b"Content-Encoding: gzip"), R.MALFORMED),
+    Row(
+        "29b an encoding that nobody knows",
+        dressed(b"\x00\xff\x07" * 9, b"Content-Encoding: snappy"),
+        R.MALFORMED,
+        modes=("complete",),
+    ),
+    Row("20 502 of binary", status(502, b"\x00\xff\xfe" * 100), R.BUSY, status=502),
+    Row("20 502 of a megabyte", status(502, "x" * 1_000_000), R.BUSY, status=502),
+]
+
 # Every place in which a failure can hide in a 200, before any content.
 HIDDEN = [
     *(Row(f"25 {shape}", error_in_200(shape=shape), R.SERVER_ERROR) for shape in ("finish", "native", "string")),
@@ -361,6 +398,16 @@ HIDDEN = [
     Row("29b deep JSON", reply(b"[" * 100_000), R.MALFORMED),
     Row("29b a number of 5,000 digits", reply(b'{"choices": ' + b"9" * 5000 + b"}"), R.MALFORMED),
     Row("29c no reply", reply({"status": "ok"}), R.MALFORMED),
+    Row("29b text behind the JSON", reply(b'{"choices": []} and more'), R.MALFORMED),
+    Row("29b a NUL in the JSON", reply(b'{"choices": ["\x00"]}'), R.MALFORMED),
+    Row("29b a word", reply(b'"busy"'), R.MALFORMED, modes=("complete",)),
+    Row("29c choices that are text", reply({"choices": "none"}), R.MALFORMED),
+    Row("26 a choice of null", reply({"choices": [None]}), R.EMPTY),
+    Row("26 a message of null", reply({"choices": [{"message": None, "finish_reason": "stop"}]}), R.EMPTY),
+    Row("25 an error that is a list", reply({"error": ["no"]}), R.SERVER_ERROR),
+    Row("25 an error that is a number", reply({"error": 5}), R.SERVER_ERROR),
+    Row("25 a code of true", reply({"error": {"code": True, "message": "no"}}), R.SERVER_ERROR),
+    Row("25 a code of null", reply({"error": {"code": None, "message": "no"}}), R.SERVER_ERROR),
     Row("29c choices null", reply({"choices": None}), R.MALFORMED),
     Row("29 comments only", events(b": OPENROUTER PROCESSING\n\n"), R.TRUNCATED, modes=("stream",)),
     Row("29 role, then the end", cut("body", clean=True), R.TRUNCATED, modes=("stream",)),
@@ -375,7 +422,7 @@ HIDDEN = [
     ),
 ]
 
-ROWS = [*STATUSES, *WIRE, *HIDDEN]
+ROWS = [*STATUSES, *WIRE, *ODD, *HIDDEN]
 
 # Rows that need more than a behaviour: tests/test_endpoints.py shows them.
 ELSEWHERE = {

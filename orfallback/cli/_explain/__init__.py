@@ -32,7 +32,7 @@ _REACH = {
 
 
 @click.command(short_help="Say what a reply is taken for, and why.")
-@click.option("--status", type=click.IntRange(100, 599), metavar="CODE", help="The HTTP status; 200 by default.")
+@click.option("--status", type=click.IntRange(100, 999), metavar="CODE", help="The HTTP status; 200 by default.")
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A response header; repeat it.")
 @click.option("--body", type=click.File("rb"), metavar="FILE", help="The body; - is stdin.")
 @click.option("--sse", type=click.File("rb"), metavar="FILE", help="The body of a stream, as recorded; - is stdin.")
