@@ -38,7 +38,7 @@ GOOD = [
     pytest.param(dressed(gzip.compress(BODY), b"Content-Encoding: x-gzip"), id="22 x-gzip"),
     pytest.param(dressed(BODY, b"Content-Encoding: snappy"), id="22 an encoding in name only"),
     pytest.param(raw(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n" + BODY, end=End.CLOSE), id="15 100 first"),
-    pytest.param(raw(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\n\r\n" + BODY, end=End.CLOSE), id="15 102 first"),
+    pytest.param(raw(b"HTTP/1.1 102 Wait\r\n\r\nHTTP/1.1 200 OK\r\n\r\n" + BODY, end=End.CLOSE), id="15 102 first"),
     pytest.param(early_hints(good("H\u00e9!")), id="15 103 first"),
     pytest.param(dressed(b"\xef\xbb\xbf" + BODY), id="35 a byte order mark"),
     pytest.param(dressed(BODY, b"Content-Type: application/json; charset=latin-1"), id="35 a charset that lies"),
