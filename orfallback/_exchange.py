@@ -61,6 +61,9 @@ class Exchange:
 
         :raises Cut: when it breaks off, takes too long or grows past ``limit`` bytes.
         """
+        if "," in self.headers.get("Content-Encoding", ""):
+            # A few bytes packed twice over can unpack to hours of nothing, within one read and past every limit.
+            raise Cut(Fault.MALFORMED, "the body is packed more than once")
         while piece := self.read():
             if self.bytes > limit:
                 raise Cut(Fault.TOO_LARGE, f"the body is larger than {limit} bytes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import ssl
 from collections.abc import Callable
@@ -46,6 +47,9 @@ def cut_by(error: Exception, watch: Watch) -> Cut:
     causes = _causes(error)
     for cause in causes:
         cause.__traceback__ = None
+    if any(isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE) for cause in causes):
+        # Whatever it was that could not be opened, a file for TLS or a socket: no set-up is wrong.
+        return Cut(Fault.CONNECT, "too many open files")
     for kinds, fault, words in _TABLE:
         for cause in causes:
             if isinstance(cause, kinds):

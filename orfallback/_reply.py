@@ -17,21 +17,40 @@ _THOUGHTS = ("thinking", "reasoning")
 _FAILED = frozenset({"error", "insufficient_system_resource", "abort"})
 
 
+#: The most values of a body: a long answer with twenty alternatives to each token has two million. One takes up to
+#: 100 bytes, so that a few megabytes of ``{},{},`` would fill the memory, and hold up the deadline while they are read.
+MOST_VALUES = 4_000_000
+
+
 class NotJSON(ValueError):
     """The body is not JSON that Python can read."""
 
 
-def decode(raw: str | bytes) -> Any:
+class TooManyValues(NotJSON):
+    """The body holds more values than any reply."""
+
+
+def decode(raw: str | bytes | bytearray) -> Any:
     """Parse a body; leading newlines (OpenRouter's keep-alive) and a byte order mark are read over.
 
     The declared charset is not asked: RFC 8259 section 8.1 makes JSON UTF-8, and servers lie about it.
 
     :raises NotJSON: for anything that is not JSON, nested too deep, or holds an integer of thousands of digits.
+    :raises TooManyValues: for more than four million values.
     """
+    if len(raw) > MOST_VALUES and _marks_in(raw) > MOST_VALUES:
+        raise TooManyValues(f"the body holds more than {MOST_VALUES:,} values")
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
         raise NotJSON("the body is not JSON") from None
+
+
+def _marks_in(raw: str | bytes | bytearray) -> int:
+    """Return how many values a body holds at most, and in its texts seems to hold."""
+    if isinstance(raw, str):
+        return raw.count("{") + raw.count("[") + raw.count(",")
+    return raw.count(b"{") + raw.count(b"[") + raw.count(b",")
 
 
 def encode(value: Any) -> bytes:

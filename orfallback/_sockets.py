@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import http.client
 import io
+import queue
 import socket
+from collections import deque
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout
 
 from orfallback._watch import Watch
@@ -65,17 +68,23 @@ class Limits(Timeout):
 
 
 class _WatchedReader(io.RawIOBase):
-    """A socket's raw reader that gives each read the time that remains."""
+    """A socket's raw reader that gives each read the time that remains.
+
+    :ivar over: whether the reply is read, and the socket no longer.
+    """
 
     def __init__(self, raw: Any, sock: socket.socket, watch: Watch) -> None:
         self._raw = raw
         self._sock = sock
         self._watch = watch
+        self.over = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:
+        if self.over:
+            return None
         left = min(self._watch.remaining(), _FOREVER)
         if left <= 0:
             raise TimeoutError("timed out")
@@ -91,10 +100,32 @@ class _WatchedReader(io.RawIOBase):
         super().close()
 
 
+class _Buffered(io.BufferedReader):
+    """Reads ahead, and tells in the end whether it read more than the reply.
+
+    :ivar beyond: whether it did.
+    """
+
+    beyond = False
+
+    def __init__(self, reader: _WatchedReader) -> None:
+        super().__init__(reader)
+        self._reader = reader
+
+    def close(self) -> None:
+        try:
+            if not self.closed:
+                # What the buffer holds is shown, and nothing more is read.
+                self._reader.over = True
+                self.beyond = bool(self.peek())
+        finally:
+            super().close()
+
+
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, watch: Watch, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_WatchedReader(self.fp.detach(), sock, watch))
+        self.fp = self.buffered = _Buffered(_WatchedReader(self.fp.detach(), sock, watch))
 
     def begin(self) -> None:
         super().begin()
@@ -107,10 +138,24 @@ class _Response(http.client.HTTPResponse):
             self.will_close = True
 
 
+def _close_sockets(error: BaseException) -> None:
+    """Close what an interruption left open in a connect: urllib3 and ssl do it for errors of the wire alone.
+
+    The sockets are nowhere but in the frames that it passed, and would live as long as its traceback.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        for value in tuple(trace.tb_frame.f_locals.values()):
+            if isinstance(value, socket.socket):
+                value.close()
+        trace = trace.tb_next
+
+
 class _Watched(HTTPConnection):
     """A connection that obeys the watch, if it is given one, and knows whether it has served before."""
 
     _served = False
+    _buffered: _Buffered | None = None
 
     @property
     def _watch(self) -> Watch | None:
@@ -118,7 +163,13 @@ class _Watched(HTTPConnection):
 
     def connect(self) -> None:
         self._served = False
-        super().connect()
+        try:
+            super().connect()
+        except (OSError, HTTPError):
+            raise
+        except BaseException as error:
+            _close_sockets(error)
+            raise
         watch = self._watch
         if watch is not None:
             watch.connected = True
@@ -132,8 +183,7 @@ class _Watched(HTTPConnection):
         if watch is None:
             super().request(*args, **kwargs)
             return
-        if self.sock is not None and self._served and getattr(self.sock, "pending", int)():
-            # What TLS holds beyond the last reply would be taken for the next one.
+        if self.sock is not None and self._served and self._holds_more():
             self.close()
         watch.reused = self._served and self.sock is not None
         if self.sock is not None:
@@ -144,6 +194,11 @@ class _Watched(HTTPConnection):
         watch.sent = True
         watch.start()
 
+    def _holds_more(self) -> bool:
+        """Tell whether more came than the last reply: what follows it would be taken for the next one."""
+        # Read ahead already, or held by TLS; on the socket itself urllib3 looks.
+        return (self._buffered is not None and self._buffered.beyond) or bool(getattr(self.sock, "pending", int)())
+
     def getresponse(self) -> Any:
         response = super().getresponse()
         self._served = True
@@ -152,7 +207,9 @@ class _Watched(HTTPConnection):
     def _respond(self, sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
         if self._watch is None:
             return http.client.HTTPResponse(sock, *args, **kwargs)
-        return _Response(sock, self._watch, *args, **kwargs)
+        response = _Response(sock, self._watch, *args, **kwargs)
+        self._buffered = response.buffered
+        return response
 
     response_class = _respond  # type: ignore[assignment]  # http.client calls it as a class
 
@@ -161,11 +218,45 @@ class _WatchedTLS(_Watched, HTTPSConnection):
     pass
 
 
-class _Pool(HTTPConnectionPool):
+class _Kept:
+    """The connections that a pool keeps, the last one given back on top.
+
+    It has no lock: an interruption that strikes inside of ``queue.LifoQueue`` can leave its lock held, and the pool,
+    which gives its connection back then, would wait for it for ever.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        self._maxsize = maxsize
+        self._connections: deque[Any] = deque()
+
+    def get(self, block: bool = False, timeout: float | None = None) -> Any:
+        try:
+            return self._connections.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def put(self, item: Any, block: bool = False, timeout: float | None = None) -> None:
+        if self.qsize() >= self._maxsize:
+            raise queue.Full
+        self._connections.append(item)
+
+    def qsize(self) -> int:
+        return len(self._connections)
+
+
+class _Interruptible(HTTPConnectionPool):
+    def __init__(self, host: str, port: int | None = None, **kwargs: Any) -> None:
+        # One that is told to wait for a connection needs something to wait at.
+        if not kwargs.get("block"):
+            self.QueueCls = _Kept  # type: ignore[assignment]  # these three methods are all that is asked for
+        super().__init__(host, port, **kwargs)
+
+
+class _Pool(_Interruptible):
     ConnectionCls = _Watched
 
 
-class _TLSPool(HTTPSConnectionPool):
+class _TLSPool(_Interruptible, HTTPSConnectionPool):
     ConnectionCls = _WatchedTLS
 
 

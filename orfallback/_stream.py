@@ -36,7 +36,6 @@ class Stream:
     def __init__(self, answered: Answered) -> None:
         self._answered = answered
         self._pid = os.getpid()
-        self._state = _OPEN
         # The thread that is reading now, and whether another one has closed the stream meanwhile.
         # Reentrant, for a signal handler that closes the stream in the very thread that holds it.
         self._lock = threading.RLock()
@@ -53,6 +52,8 @@ class Stream:
             self._degraded = [_reply.as_chunk(degraded_reply(value))]
         self.degraded = answered.attempt is None
         self.requested_model = answered.attempt.model if answered.attempt is not None else ""
+        # The last: what has no state yet has nothing to close.
+        self._state = _OPEN
 
     # -- what came --
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,7 +53,7 @@ class _Own:
 
 
 class Transport:
-    """Sends requests through one session for each process; threads share it.
+    """Sends requests through one session for each process and kind of sockets; threads share it.
 
     :param session: the application's own, used as it is and never closed; None makes one. Through a session of the
         application a limit is checked between two reads of the body; a server that drips its *headers* can overrun it
@@ -61,8 +62,9 @@ class Transport:
 
     def __init__(self, session: requests.Session | None = None) -> None:
         self._given = session
-        # By process: a forked child never touches its parent's sockets, not even to close them.
-        self._own: dict[int, _Own] = {}
+        # By process: a forked child never touches its parent's sockets, not even to close them. And by the kind of
+        # sockets: when gevent has patched them, one made before would hold up every greenlet.
+        self._own: dict[tuple[int, type], _Own] = {}
 
     def send(self, request: Request, watch: Watch) -> requests.Response:
         """Send a request, and return when the headers are there; the body is unread.
@@ -71,11 +73,11 @@ class Transport:
         """
         if self._given is not None:
             return self._send_given(self._given, request, watch)
-        pid = os.getpid()
-        own = self._own.get(pid)
+        here = os.getpid(), socket.socket
+        own = self._own.get(here)
         if own is None:
             # Of two threads that come here at once, both use what one of them made.
-            own = self._own.setdefault(pid, _Own())
+            own = self._own.setdefault(here, _Own())
         return own.send(request, watch)
 
     def _send_given(self, session: requests.Session, request: Request, watch: Watch) -> requests.Response:
@@ -109,9 +111,11 @@ class Transport:
 
     def close(self) -> None:
         """Close this process's own connections; a session that was given is left alone."""
-        own = self._own.pop(os.getpid(), None)
-        if own is not None:
-            own.session.close()
+        pid = os.getpid()
+        for key in tuple(self._own):
+            own = self._own.pop(key, None) if key[0] == pid else None
+            if own is not None:
+                own.session.close()
 
 
 def _check_proxy(url: str, proxies: Any) -> None:

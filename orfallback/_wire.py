@@ -24,6 +24,8 @@ from orfallback._watch import Watch
 
 # How long a refused body may take to be read, so that its connection can be kept (s).
 _REFUSAL_SECONDS = 5.0
+# What may stand before a reply or a stream: the bytes of a byte order mark, and white space.
+_BEFORE = b"\xef\xbb\xbf \t\r\n"
 
 
 class Wire:
@@ -110,32 +112,36 @@ def _refusal(exchange: Exchange) -> Outcome:
 
 def _whole(exchange: Exchange, head: bytes = b"") -> Outcome:
     """Read one reply."""
-    pieces = [head]
+    # Not in pieces, which may be of one byte each: only once, and nothing besides.
+    content = bytearray(head)
     try:
-        pieces.extend(exchange.chunks(BODY_LIMIT))
+        for piece in exchange.chunks(BODY_LIMIT):
+            content += piece
     except Cut as cut:
         exchange.close()
-        return _malformed(exchange, b"".join(pieces), cut.fault, cut.detail)
+        return _malformed(exchange, bytes(content[:REFUSAL_LIMIT]), cut.fault, cut.detail)
     exchange.close()
-    content = b"".join(pieces)
+    start = bytes(content[:REFUSAL_LIMIT])
     try:
         body = _reply.decode(content)
+    except _reply.TooManyValues as error:
+        return _malformed(exchange, start, Fault.TOO_LARGE, str(error))
     except _reply.NotJSON:
         # Not quoted: it may be half an answer.
-        what = _page(content) or f"{len(content)} bytes"
-        return _malformed(exchange, content, Fault.MALFORMED, f"not JSON: {what}")
+        what = _page(start) or f"{len(content)} bytes"
+        return _malformed(exchange, start, Fault.MALFORMED, f"not JSON: {what}")
     if not isinstance(body, dict):
-        return _malformed(exchange, content, Fault.MALFORMED, "no JSON object")
-    error = _reply.error_in(body)
-    if error is not None:
-        content = exchange.scrub(content[:REFUSAL_LIMIT])
-        body = _decoded_again(content, body)
-        error = _reply.error_in(body)
-    return exchange.outcome(body, content=content[:REFUSAL_LIMIT], error=error, value=body)
+        return _malformed(exchange, start, Fault.MALFORMED, "no JSON object")
+    error_told = _reply.error_in(body)
+    if error_told is not None:
+        start = exchange.scrub(start)
+        body = _decoded_again(start, body)
+        error_told = _reply.error_in(body)
+    return exchange.outcome(body, content=start, error=error_told, value=body)
 
 
-def _malformed(exchange: Exchange, content: bytes, fault: Fault, detail: str) -> Outcome:
-    return exchange.outcome(content=exchange.scrub(content[:REFUSAL_LIMIT]), fault=fault, detail=detail)
+def _malformed(exchange: Exchange, start: bytes, fault: Fault, detail: str) -> Outcome:
+    return exchange.outcome(content=exchange.scrub(start), fault=fault, detail=detail)
 
 
 def _decoded_again(scrubbed: bytes, body: Any) -> Any:
@@ -171,7 +177,7 @@ def _open(exchange: Exchange, idle: float | None) -> Outcome:
     except Cut as cut:
         exchange.close()
         return exchange.outcome(fault=cut.fault, detail=cut.detail)
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b"<"):
+    if head.lstrip(_BEFORE)[:1] in (b"{", b"[", b"<"):
         return _unstreamed(_whole(exchange, head), exchange)
     chunks = Chunks(exchange, head, idle)
     try:
@@ -182,12 +188,14 @@ def _open(exchange: Exchange, idle: float | None) -> Outcome:
 
 
 def _first_bytes(exchange: Exchange) -> bytes:
-    """Read until something other than white space came."""
+    """Read until something other than white space, or a byte order mark and its parts, came."""
     head = b""
-    for piece in exchange.chunks(REFUSAL_LIMIT):
+    for piece in exchange.chunks(BODY_LIMIT):
         head += piece
-        if head.strip():
+        if head.strip(_BEFORE):
             break
+        if len(head) > REFUSAL_LIMIT:
+            raise Cut(Fault.TOO_LARGE, f"more than {REFUSAL_LIMIT} bytes of nothing came")
     return head
 
 

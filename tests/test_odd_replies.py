@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+import requests
 from rows import BOTH, CHUNKED, dressed
 
 from orfallback import Chain
@@ -70,6 +71,24 @@ def test_a_good_answer_is_one(behaviour: Behaviour, mode: str, sim: Simulator, c
     assert completion.attempts[0].ok
     assert isinstance(completion.model, str)
     assert sim.wait_idle()
+
+
+def test_a_mark_byte_by_byte(sim: Simulator, clock: FakeClock) -> None:
+    """A byte order mark that comes in pieces hides neither a reply nor a stream."""
+    sim.script("a/whole", reply(REPLY, leading=b"\xef\xbb\xbf", framing="byte"))
+    sim.script("a/stream", events(b"\xef\xbb\xbf", CHUNK, framing="byte"))
+    for model in ("a/whole", "a/stream"):
+        with Chain(model, base_url=sim.base_url, clock=clock) as chain:
+            assert chain.stream("?").read().text == "H\u00e9!"
+
+
+def test_a_large_stream_that_a_hook_has_read(sim: Simulator, clock: FakeClock) -> None:
+    """A session's hook that reads the body of a stream, which comes in one piece then, does no harm at any size."""
+    sim.script("a/a", good("word " * 2_000))
+    with requests.Session() as session:
+        session.hooks["response"].append(lambda response, **_: response.content and None)
+        with Chain("a/a", base_url=sim.base_url, clock=clock, session=session) as chain:
+            assert chain.stream("?").read().text == "word " * 2_000
 
 
 def test_utf_16_is_json_too(sim: Simulator, clock: FakeClock) -> None:
