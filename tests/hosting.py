@@ -28,7 +28,8 @@ def asked(received: Received) -> str:
 def echo(received: Received) -> Iterator[Step]:
     """Say what was asked; to ``stall`` say nothing."""
     question = asked(received)
-    return silence()(received) if question == "stall" else answer(question)(received)
+    # Without a last chunk to wait for, whoever has read a stream has read it to its end, however slow this machine is.
+    return silence()(received) if question == "stall" else answer(question, framing="length")(received)
 
 
 def half_busy(received: Received) -> Iterator[Step]:
