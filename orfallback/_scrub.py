@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from orfallback._request import Request
+from orfallback._secret import TELLING
 
 # A shorter key is a dummy, and a shorter message a word, that may stand anywhere (characters).
 _SHORTEST = 8
-# So much of a key's beginning tells that it is the key (characters).
-_TELLING = 16
 
 
 def scrub(content: bytes, request: Request) -> bytes:
@@ -22,8 +21,8 @@ def scrub(content: bytes, request: Request) -> bytes:
     :param request: what was sent.
     """
     if request.secret is not None:
-        beginning = request.secret.reveal()[:_TELLING]
-        if len(beginning) == _TELLING:
+        beginning = request.secret.reveal()[:TELLING]
+        if len(beginning) == TELLING:
             # Servers quote keys shortened, too.
             content = re.sub(re.escape(beginning.encode()) + rb"[\w.\-]*", b"***", content)
     for private in _private(request):

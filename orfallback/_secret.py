@@ -8,6 +8,9 @@ from typing import Any, NoReturn
 import requests
 from requests.auth import AuthBase
 
+#: So much of a key's beginning tells that it is the key (characters).
+TELLING = 16
+
 
 class Secret(AuthBase):
     """A key that shows itself to nobody but the request it authorizes.

@@ -43,6 +43,18 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+#: A key that is to be told nowhere.
+KEY = "sk-or-v1-CANARYKEY00000000"
+
+
+@pytest.fixture
+def at(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+    """A simulator that the environment names, with a key."""
+    monkeypatch.setenv("OPENROUTER_BASE_URL", sim.base_url)
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    return sim
+
+
 class Ran(NamedTuple):
     """What a command did.
 

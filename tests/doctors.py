@@ -6,8 +6,6 @@ import json
 
 from conftest import Commands
 
-#: A key that is to be told nowhere.
-KEY = "sk-or-v1-CANARYKEY00000000"
 _STATES = {"ok", "note", "problem", "skipped"}
 
 

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from doctors import KEY, Doctor, states
+from doctors import Doctor, states
 from terminal import Terminal, in_terminal
 
-from conftest import Commands
+from conftest import KEY, Commands
 from orfallback import DEFAULT_MODELS
 from orfallback.testing import Simulator, silence, status
 
@@ -22,14 +22,6 @@ BROKEN = "raise ZeroDivisionError('by nothing')\n"
 def doctor(command: Commands) -> Doctor:
     """A doctor."""
     return Doctor(command)
-
-
-@pytest.fixture
-def at(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    """A simulator that the environment names, with a key."""
-    monkeypatch.setenv("OPENROUTER_BASE_URL", sim.base_url)
-    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
-    return sim
 
 
 # -- all is well --

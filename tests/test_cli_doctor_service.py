@@ -8,11 +8,11 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from doctors import KEY, Doctor, states
+from doctors import Doctor, states
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import Commands
+from conftest import KEY, Commands
 from orfallback import Outcome
 from orfallback.cli._doctor._finding import Finding
 from orfallback.cli._doctor._key import key_told
@@ -31,14 +31,6 @@ SETTINGS = Settings({"OPENROUTER_BASE_URL": "http://127.0.0.1:1/v1", "ORFALLBACK
 def doctor(command: Commands) -> Doctor:
     """A doctor."""
     return Doctor(command)
-
-
-@pytest.fixture
-def at(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    """A simulator that the environment names, with a key."""
-    monkeypatch.setenv("OPENROUTER_BASE_URL", sim.base_url)
-    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
-    return sim
 
 
 def on(days: float) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import trustme
-from doctors import KEY, Doctor, states
+from doctors import Doctor, states
 
-from conftest import Commands
+from conftest import KEY, Commands
 from orfallback.testing import Simulator
 
 
@@ -20,14 +20,6 @@ from orfallback.testing import Simulator
 def doctor(command: Commands) -> Doctor:
     """A doctor."""
     return Doctor(command)
-
-
-@pytest.fixture
-def at(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    """A simulator that the environment names, with a key."""
-    monkeypatch.setenv("OPENROUTER_BASE_URL", sim.base_url)
-    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
-    return sim
 
 
 @pytest.fixture

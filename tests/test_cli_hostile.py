@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from terminal import COMMAND, Terminal, in_terminal
 
-from conftest import Commands
+from conftest import KEY, Commands
 from orfallback import Attempt
 from orfallback.cli._check._trial import Result, Trial
 from orfallback.cli._console import span
@@ -21,17 +21,14 @@ from orfallback.cli._shown import shown
 from orfallback.cli._usage import cost_of, finite, tokens_of
 from orfallback.testing import Simulator, answer, reply, silence, status
 
-KEY = "sk-or-v1-CANARYKEY0123456789"
 NASTY = "\x1b[2Jowned\x07 \u202e[bold]x[/] [link=http://x]y[/link] :smile:"
 
 
 @pytest.fixture
-def at(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+def at(at: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
     """A simulator that the environment names, with a key, and without waits."""
-    monkeypatch.setenv("OPENROUTER_BASE_URL", sim.base_url)
-    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
     monkeypatch.setenv("ORFALLBACK_DELAY", "0")
-    return sim
+    return at
 
 
 def completion(**more: Any) -> dict[str, Any]:

@@ -14,21 +14,18 @@ import pytest
 import trustme
 from places import plain_port
 
-from conftest import Commands
+from conftest import KEY, Commands
 from orfallback.testing import Simulator, redirect, reply, status
 
-KEY = "sk-or-v1-CANARYKEY00000000"
 ASKING = [pytest.param(("chat", "Hi"), id="chat"), pytest.param(("check",), id="check")]
 PAGE = "<!DOCTYPE html><html><head><title>Welcome</title></head></html>"
 
 
 @pytest.fixture
-def keyed(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+def keyed(at: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
     """A simulator that the environment names, with a key, and without waits."""
-    monkeypatch.setenv("OPENROUTER_BASE_URL", sim.base_url)
-    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
     monkeypatch.setenv("ORFALLBACK_DELAY", "0")
-    return sim
+    return at
 
 
 def mistaken(command: Commands, *arguments: str) -> tuple[str, str]:

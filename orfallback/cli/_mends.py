@@ -12,6 +12,10 @@ CREDITS = "https://openrouter.ai/settings/credits"
 BASE_URL = f"Write it like OpenRouter's, {DEFAULT_BASE_URL}: up to and without /chat/completions"
 
 
+#: What to say, and to do, where a plugin passes over every model.
+NOBODY = ("A plugin lets nobody be asked", "orfallback plugins shows who answers orfallback_admit")
+
+
 def no_key(variable: str) -> tuple[str, str]:
     """Return what to say where there is no key for OpenRouter, and what to do.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from orfallback import Fault, Outcome, Timeouts
+from orfallback import Outcome, Timeouts
 from orfallback._clock import SystemClock
 from orfallback._request import Request
 from orfallback._secret import Secret
@@ -19,10 +19,8 @@ from orfallback.cli._shown import shown
 
 # Longest wait for one of its lists (s).
 _PATIENCE = 15.0
-#: What OpenRouter takes behind a model's id without listing it: how to choose among the hosts of the model.
+# What OpenRouter takes behind a model's id without listing it: how to choose among the hosts of the model.
 _SHORTCUTS = ("nitro", "floor", "exacto", "online", "extended", "thinking")
-
-
 # No endpoint has more models; comparing names takes its time.
 _COMPARED = 5_000
 
@@ -86,8 +84,8 @@ class Service:
 
 def listed(outcome: Outcome) -> tuple[Model, ...] | None:
     """Return the models that ``GET /models`` brought; None if it brought none."""
-    data = outcome.value.get("data") if isinstance(outcome.value, dict) and outcome.error is None else None
-    if not isinstance(data, list) or (outcome.status or 0) // 100 != 2:
+    data = _data(outcome)
+    if not isinstance(data, list):
         return None
     entries = [entry for entry in data if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
     return tuple(Model(shown(entry["id"], 256), date_of(entry.get("expiration_date"))) for entry in entries)
@@ -115,13 +113,13 @@ def closest(model: str, models: Iterable[Model]) -> list[str]:
 
 def key_of(outcome: Outcome) -> Mapping[str, Any] | None:
     """Return what ``GET /key`` told of the key; None if it told nothing."""
-    data = outcome.value.get("data") if isinstance(outcome.value, dict) and outcome.error is None else None
-    return data if isinstance(data, dict) and (outcome.status or 0) // 100 == 2 else None
+    data = _data(outcome)
+    return data if isinstance(data, dict) else None
 
 
-def reached(outcome: Outcome) -> bool:
-    """Tell whether anything at all answered."""
-    return outcome.status is not None and outcome.fault not in (Fault.PROXY, Fault.CERTIFICATE)
+def _data(outcome: Outcome) -> Any:
+    good = isinstance(outcome.value, dict) and outcome.error is None and (outcome.status or 0) // 100 == 2
+    return outcome.value.get("data") if good else None
 
 
 def date_of(value: Any) -> datetime | None:

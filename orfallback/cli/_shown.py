@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 
+from orfallback._secret import TELLING
 from orfallback._text import MESSAGE_LIMIT, clean
 
 # What is shorter is no key, and stands in other words (characters).
 _SHORTEST = 8
-# So much of a key's beginning tells that it is the key (characters).
-_TELLING = 16
 _hidden: set[str] = set()
 
 
@@ -17,7 +16,7 @@ def hide(*keys: str) -> None:
     """Let nothing that is shown from now on hold any of these, whole or cut short behind its beginning."""
     for key in keys:
         forms = {key, key.strip(), key.strip().strip("'\"`").strip()}
-        _hidden.update(form[:_TELLING] for form in forms if len(form) >= _SHORTEST)
+        _hidden.update(form[:TELLING] for form in forms if len(form) >= _SHORTEST)
 
 
 def shown(text: str, limit: int = MESSAGE_LIMIT) -> str:

@@ -19,10 +19,10 @@ if when == "early":
     monkey.patch_all()
 
 import gevent  # noqa: E402 - early is earlier than this
-from asking import MODELS, chain_for, wrong  # noqa: E402
+from asking import MODELS, chain_for, wrong  # noqa: E402 - likewise
 
-from orfallback import Chain, Timeouts  # noqa: E402
-from orfallback.testing import Recorder  # noqa: E402
+from orfallback import Chain, Timeouts  # noqa: E402 - likewise
+from orfallback.testing import Recorder  # noqa: E402 - likewise
 
 chain = chain_for(base_url)
 if when == "late":

@@ -87,16 +87,16 @@ class Talk:
         self._tell(completion)
 
     def _asked(self, messages: Sequence[Mapping[str, Any]], answer: Answer) -> Completion:
-        shown = not self._manner.as_json
+        as_text = not self._manner.as_json
         if not self._manner.stream:
             completion = self._chain.complete(messages, **self._manner.params)
             self.heard = completion.text
-            answer.write(completion.text if shown else "")
+            answer.write(completion.text if as_text else "")
             return completion
         with self._chain.stream(messages, **self._manner.params) as stream:
             for text in stream.iter_text():
                 self.heard += text
-                answer.write(text if shown else "")
+                answer.write(text if as_text else "")
             return stream.read()
 
     def _tell(self, completion: Completion) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from orfallback import Call, Chain, FallbackError, Outcome, Target, Verdict
 from orfallback._engine import run
 from orfallback.cli._check._trial import Result
-from orfallback.testing import FakeClock
+from orfallback.cli._rehearsal import rehearsal
 
 
 def would_use(chain: Chain, results: Sequence[Result]) -> str | None:
@@ -21,8 +21,7 @@ def would_use(chain: Chain, results: Sequence[Result]) -> str | None:
     found = {result.model: result for result in results}
     # A verdict on one model can reach others: all that share a key with one that was refused.
     own = chain.replace(plugins=[_Found({model: result.verdict for model, result in found.items()})])
-    clock = FakeClock()
-    call = Call(id="0" * 16, payload={"messages": [{"role": "user", "content": "?"}]})
+    call, clock = rehearsal()
 
     def send(_: Call, target: Target) -> Outcome:
         return Outcome(status=200, model=target.model, value=target.model if found[target.model].usable else None)

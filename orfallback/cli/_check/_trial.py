@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from orfallback import Attempt, Chain, Completion, FallbackError, Reason, Timeouts, Verdict, hookimpl
+from orfallback.cli import _mends
 from orfallback.cli._exits import Failed
 from orfallback.cli._usage import cost_of, tokens_of
 from orfallback.cli._watching import Failure, Witness
@@ -230,6 +231,6 @@ class Asker:
 
     def _failed(self) -> Trial:
         if not self._witness.failures:
-            raise Failed("A plugin lets nobody be asked", "orfallback plugins shows who answers orfallback_admit")
+            raise Failed(*_mends.NOBODY)
         failure = self._witness.failures[-1]
         return Trial(failure.attempt, failure)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orfallback import Fault, Scope, StreamInterrupted, Timeouts
+from orfallback.cli import _mends
 from orfallback.cli._console import counted, output, put, span
 from orfallback.cli._exits import Failed
 from orfallback.cli._explain._reasoning import Course, Step, follow
@@ -63,7 +64,7 @@ def explain(
         course = follow(chain, recording, stream=stream, deadline=deadline)
         worst = follow(chain, recording, stream=stream, deadline=deadline, everyone=True)
     if not course.first:
-        raise Failed("A plugin lets nobody be asked", "orfallback plugins shows who answers orfallback_admit")
+        raise Failed(*_mends.NOBODY)
     if want_json:
         click.echo(json.dumps(_as_json(course, worst), indent=2))
     else:

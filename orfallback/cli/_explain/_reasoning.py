@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from orfallback._classify import Row, is_answer, row_for
 from orfallback._engine import run
 from orfallback._signal import Signal
 from orfallback.cli._explain._recording import Recording, good
-from orfallback.testing import FakeClock
+from orfallback.cli._rehearsal import rehearsal
 
 
 class Step(NamedTuple):
@@ -62,14 +61,7 @@ def follow(chain: Chain, recording: Recording, *, stream: bool, deadline: float,
     :param deadline: seconds for the whole call.
     :param everyone: whether all models give the same; otherwise all others answer.
     """
-    clock = FakeClock(time.time())
-    call = Call(
-        id="0" * 16,
-        payload={"messages": [{"role": "user", "content": "?"}]},
-        stream=stream,
-        started=clock.now,
-        deadline=clock.now + deadline,
-    )
+    call, clock = rehearsal(stream=stream, deadline=deadline)
     judged = _Judged()
 
     def send(call: Call, target: Target) -> Outcome:
