@@ -69,7 +69,7 @@ FAULTS = (
         9,
         "reset on a kept connection while a large body is sent",
         "the same model at once, as if nothing had been",
-        ("test_connections::test_a_stale_connection_is_sent_to_again",),
+        ("test_connections::test_a_stale_connection_that_breaks_in_a_large_body",),
     ),
     Fault(10, "a stale connection twice running", WAITS, ("test_connections::test_stale_twice_is_a_failure",)),
     Fault(11, "silence before the headers", WAITS, ("30 silence before the headers",)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
+import struct
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -65,6 +67,45 @@ def test_a_stale_connection_is_sent_to_again(sim: Simulator, chain: Chain) -> No
     assert completion.text == "Hi"
     assert [(attempt.model, attempt.ok, attempt.resent) for attempt in completion.attempts] == [("a/a", True, True)]
     assert sim.models_asked == ["a/a"] * 3
+
+
+def read_request(peer: socket.socket) -> None:
+    """Read a request to its end."""
+    read = b""
+    while b"\r\n\r\n" not in read:
+        read += peer.recv(65536)
+    head, _, body = read.partition(b"\r\n\r\n")
+    left = int(re.findall(rb"(?i)content-length: (\d+)", head)[0]) - len(body)
+    while left > 0:
+        left -= len(peer.recv(min(left, 1 << 20)))
+
+
+def serve_reset_serve(listener: socket.socket) -> None:
+    """Answer once, reset the kept connection in the middle of the next request, and answer on another one."""
+    first, _ = listener.accept()
+    read_request(first)
+    first.sendall(OK)
+    first.recv(1000)
+    first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    first.close()
+    second, _ = listener.accept()
+    with second:
+        read_request(second)
+        second.sendall(OK)
+
+
+def test_a_stale_connection_that_breaks_in_a_large_body(clock: FakeClock) -> None:
+    """A kept connection that is reset while 8 MB are sent on it is replaced, once, before anyone hears of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve_reset_serve, args=(listener,))
+        server.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        with Chain(["a/a", "b/b"], base_url=url, clock=clock) as chain:
+            assert chain.complete("hi").text == "Hi"
+            (attempt,) = chain.complete("x" * 8_000_000).attempts
+        server.join(10)
+    assert (attempt.model, attempt.ok, attempt.resent) == ("a/a", True, True)
+    assert clock.sleeps == []
 
 
 def test_stale_twice_is_a_failure(sim: Simulator, chain: Chain) -> None:
