@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import whole_files
 from asking import chain_for
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
@@ -14,9 +15,9 @@ from orfallback.testing import Recorder
 
 FOLDER = Path(os.environ["FOLDER"])
 #: Where results lie.
-BACKEND = f"file://{FOLDER / 'results'}"
+BACKEND = f"{whole_files.__name__}:Results+file://{FOLDER / 'results'}"
 
-app = Celery("celery_app", broker="filesystem://", backend=BACKEND)
+app = Celery("celery_app", broker=f"{whole_files.SCHEME}://", backend=BACKEND)
 app.conf.update(
     broker_transport_options={
         "data_folder_in": str(FOLDER / "queue"),
