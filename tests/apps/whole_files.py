@@ -9,7 +9,6 @@ from typing import Any
 
 from celery.backends.filesystem import FilesystemBackend
 from kombu.transport import TRANSPORT_ALIASES, filesystem
-from kombu.utils.encoding import ensure_bytes
 from kombu.utils.json import dumps
 
 #: The name of the queue's kind, as in ``whole-files://``.
@@ -17,30 +16,30 @@ SCHEME = "whole-files"
 TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     """Let a file be there with all its content, or not at all."""
     draft = path.with_name(f".{uuid.uuid4()}")
-    draft.write_bytes(content)
+    draft.write_bytes(content.encode() if isinstance(content, str) else content)
     draft.replace(path)
 
 
-class Channel(filesystem.Channel):
+class Channel(filesystem.Channel):  # type: ignore[misc]  # Celery is not typed
     """Puts whole messages."""
 
     def _put(self, queue: str, payload: Any, **_settings: Any) -> None:
         name = f"{time.monotonic_ns():020}_{uuid.uuid4()}.{queue}.msg"
-        _write(Path(self.data_folder_out, name), ensure_bytes(dumps(payload)))
+        _write(Path(self.data_folder_out, name), dumps(payload))
 
 
-class Transport(filesystem.Transport):
+class Transport(filesystem.Transport):  # type: ignore[misc]  # Celery is not typed
     """Carries whole messages."""
 
     Channel = Channel
 
 
-class Results(FilesystemBackend):
+class Results(FilesystemBackend):  # type: ignore[misc]  # Celery is not typed
     """Keeps whole results."""
 
-    def set(self, key: bytes, value: Any) -> None:
+    def set(self, key: bytes, value: str | bytes) -> None:
         """Keep a result."""
-        _write(Path(self._filename(key).decode()), ensure_bytes(value))
+        _write(Path(self._filename(key).decode()), value)
