@@ -73,7 +73,12 @@ FAULTS = (
     ),
     Fault(10, "a stale connection twice running", WAITS, ("test_connections::test_stale_twice_is_a_failure",)),
     Fault(11, "silence before the headers", WAITS, ("30 silence before the headers",)),
-    Fault(12, "silence inside the headers; headers byte by byte", WAITS, ("30 dripped headers",)),
+    Fault(
+        12,
+        "silence inside the headers; headers byte by byte",
+        WAITS,
+        ("30 silence inside the headers", "30 dripped headers"),
+    ),
     Fault(13, "cut inside the headers", NEXT, ("29b cut inside the headers", "29 cut inside the headers of a stream")),
     Fault(
         14,
@@ -123,9 +128,14 @@ FAULTS = (
     ),
     Fault(
         24,
-        "redirects, to the same host, another one, in a circle, to a file",
+        "redirects, to the same host, another one, in a circle, to a file, to no address",
         "the next model; nothing is followed",
-        ("22b 302", "22b 307", "test_endpoints::test_redirects_are_not_followed"),
+        (
+            "22b 302",
+            "22b 307",
+            "test_endpoints::test_redirects_are_not_followed",
+            "test_endpoints::test_a_redirect_leads_nowhere",
+        ),
     ),
     Fault(
         25,
@@ -330,9 +340,14 @@ FAULTS = (
     Fault(60, "a base URL that is none", BEFORE, ("test_config::test_refused_base_url",)),
     Fault(
         61,
-        "no models, twice the same, empty, endless, changed afterwards",
-        BEFORE,
-        ("test_config::test_refused_models", "test_config::test_targets_are_copied"),
+        "no models; twice the same, a thousand, from a generator, changed afterwards",
+        "`TypeError` or `ValueError` before anything is sent; each is asked once, as it was",
+        (
+            "test_config::test_refused_models",
+            "test_config::test_models",
+            "test_config::test_targets_are_copied",
+            "test_config::test_the_callers_list_is_copied",
+        ),
     ),
     Fault(
         62,
@@ -415,7 +430,22 @@ FAULTS = (
         ("test_processes",),
     ),
     Fault(77, "warnings taken for errors", "there are none", ("test_catalogue::test_warnings_are_errors",)),
-    Fault(78, "no file descriptors left", "a typed error; it works again when there are some", ("test_limits",)),
-    Fault(79, "a reply before the body was sent", "the reply, where it can be read", ("test_kept_connections",)),
-    Fault(80, "junk left on a kept connection", "it is never taken for a reply", ("test_kept_connections",)),
+    Fault(
+        78,
+        "no file descriptors left",
+        "a typed error; it works again when there are some",
+        ("test_kept_connections::test_too_few_descriptors",),
+    ),
+    Fault(
+        79,
+        "a reply before the body was sent",
+        "the reply, where it can be read",
+        ("test_kept_connections::test_an_early_413_is_read",),
+    ),
+    Fault(
+        80,
+        "junk left on a kept connection",
+        "it is never taken for a reply",
+        ("test_kept_connections::test_junk_behind_a_reply_costs_the_connection",),
+    ),
 )

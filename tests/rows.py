@@ -288,6 +288,13 @@ WIRE = [
     ),
     Row("29c status 101", raw(b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\n\r\n"), R.MALFORMED, status=101),
     Row("30 silence before the headers", silence("headers"), R.TIMEOUT, status=None, timeouts=QUICK),
+    Row(
+        "30 silence inside the headers",
+        raw(b"HTTP/1.1 200 OK\r\nContent-Type: appl", end=End.HANG),
+        R.TIMEOUT,
+        status=None,
+        timeouts=QUICK,
+    ),
     Row("30 silence after the headers", silence("body"), R.TIMEOUT, timeouts=QUICK),
     Row("30 silence before the content", silence("content"), R.TIMEOUT, timeouts=QUICK),
     Row("30 signs of life for ever", keep_alive(), R.TIMEOUT, timeouts=QUICK),

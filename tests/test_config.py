@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orfallback import Chain
 from orfallback._config import (
     DEFAULT_BASE_URL,
     DEFAULT_MODELS,
@@ -25,6 +26,7 @@ from orfallback._config import (
 )
 from orfallback._secret import Secret
 from orfallback._types import Target, Timeouts
+from orfallback.testing import FakeClock, Simulator, status
 
 PROPERTY = settings(max_examples=200, deadline=None, database=None)
 URL = DEFAULT_BASE_URL
@@ -212,6 +214,16 @@ def test_targets_are_copied() -> None:
     (target,), _ = resolve([Target("m", set=own, drop="top_p")], URL, None)
     own["seed"] = 2
     assert (target.set, target.drop) == ({"seed": 1}, ("top_p",))
+
+
+def test_the_callers_list_is_copied(sim: Simulator, clock: FakeClock) -> None:
+    """What the caller does to the list of models after construction has no effect."""
+    models = ["a/a", "b/b"]
+    sim.script("a/a", status(503))
+    with Chain(models, base_url=sim.base_url, clock=clock) as chain:
+        models[:] = ["c/c"]
+        assert chain.complete("hi").requested_model == "b/b"
+    assert sim.models_asked == ["a/a", "b/b"]
 
 
 @pytest.mark.parametrize(("api_key", "base_url", "found"), [

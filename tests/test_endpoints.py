@@ -157,6 +157,30 @@ def test_redirects_are_not_followed(code: int, sim: Simulator, clock: FakeClock)
         assert elsewhere.requests == []
 
 
+@pytest.mark.parametrize("mode", ["complete", "stream"])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/v1/models",
+        "/v1/chat/completions",
+        "",
+        "file:///etc/passwd",
+        "http://[::bad",
+        "//",
+        "http://x:99999/",
+        "\x80",
+        "%zz",
+    ],
+)
+def test_a_redirect_leads_nowhere(location: str, mode: str, sim: Simulator, clock: FakeClock) -> None:
+    """A redirect to the same host, to itself, to a file or to no address at all is one request, and the next model."""
+    sim.script("a/a", redirect(307, location))
+    with Chain(["a/a", "b/b"], api_key=KEY, base_url=sim.base_url, clock=clock) as chain:
+        served = chain.complete("hi") if mode == "complete" else chain.stream("hi").read()
+    assert [attempt.reason for attempt in served.attempts] == [Reason.MISCONFIGURED, None]
+    assert sim.models_asked == ["a/a", "b/b"]
+
+
 def test_repeated_refusal_stops(sim: Simulator, clock: FakeClock) -> None:
     """The second model that refuses with the same status and words, its own name aside, ends the call."""
     sim.script("a/one", said(400, "a/one cannot read messages[3]"))
