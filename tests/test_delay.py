@@ -53,8 +53,11 @@ def test_fixed(delay: FixedDelay, seconds: float) -> None:
 def test_refused_seconds(name: str, seconds: Any, error: type[Exception]) -> None:
     """What is no number of seconds from 0 to 60 is refused at construction, by its name."""
     make: Any = FixedDelay if name == "seconds" else ExponentialBackoff
-    with pytest.raises(error, match=f"^{name} is "):
+    wants = "a number of seconds" if error is TypeError else "0 to 60 seconds"
+    found = type(seconds).__name__ if error is TypeError else repr(seconds)
+    with pytest.raises(error) as caught:
         make(**{name: seconds})
+    assert str(caught.value) == f"{name} is {wants}, not {found}"
 
 
 @pytest.mark.parametrize(("options", "message"), [

@@ -79,7 +79,7 @@ def test_gunicorn(workers: str, preload: bool, echoing: Simulator, tmp_path: Pat
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
         def ask(number: int) -> tuple[bool, str, str]:
-            question = f"client {number}"
+            question = f"CANARYPROMPT client {number}"
             path = ("complete", "stream")[number // 2 % 2]
             reply = requests.get(f"{url}/{path}?{quote_plus(question)}", timeout=_PATIENCE)
             return reply.text == question, reply.headers["X-Process"], reply.headers["X-Made-In"]
@@ -97,6 +97,9 @@ def test_gunicorn(workers: str, preload: bool, echoing: Simulator, tmp_path: Pat
     assert all((made_in != process) is preload for _, process, made_in in replies)
     written = log.read_text()
     assert not any(word in written for word in ("Traceback", "[ERROR]", "[CRITICAL]"))
+    assert "CANARY" not in written
+    assert "Model a/busy is busy" in written
+    assert "POST /api/v1/chat/completions" in written
     assert echoing.wait_idle()
 
 
@@ -117,6 +120,10 @@ def test_celery(echoing: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert results["limited"] == [limited] * 2
     assert results["limit"][0] == "SoftTimeLimitExceeded"
     assert results["after"] == "after 7"
+    written = (tmp_path / "log").read_text()
+    assert "CANARY" not in written
+    assert "Model a/busy is busy" in written
+    assert "POST /api/v1/chat/completions" in written
     assert echoing.wait_idle()
     assert sorted(asked(received) for received in echoing.left_early) == ["begin", "stall", "stall"]
     kind, text, attempts = results["failed"]

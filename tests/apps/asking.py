@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from orfallback import Chain
 
+#: A key and a word of every question, neither of which may stand in a log.
+KEY, PROMPT = "sk-or-v1-CANARYKEY00000000", "CANARYPROMPT"
 #: The first is busy now and then.
 MODELS = ["a/busy", "b/good"]
 
 
 def chain_for(base_url: str) -> Chain:
     """Return a chain that does not wait between attempts."""
-    return Chain(MODELS, api_key="sk-test-0000000000000000", base_url=base_url, delay=0)
+    return Chain(MODELS, api_key=KEY, base_url=base_url, delay=0)
 
 
 def wrong(chain: Chain, who: str, times: int) -> int:
@@ -21,3 +25,12 @@ def wrong(chain: Chain, who: str, times: int) -> int:
         count += chain.complete(whole).text != whole
         count += "".join(chain.stream(stream).iter_text()) != stream
     return count
+
+
+def tell_everything() -> None:
+    """Let the library, and those beneath it, log all that they have to say to stderr."""
+    handler = logging.StreamHandler()
+    for name in ("orfallback", "requests", "urllib3"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.DEBUG)
+        logger.addHandler(handler)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import whole_files
-from asking import chain_for
+from asking import chain_for, tell_everything
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
@@ -33,6 +33,7 @@ app.conf.update(
 MADE_IN = os.getpid()
 chain = chain_for(os.environ["BASE_URL"])
 if os.environ.get("WARM"):
+    tell_everything()
     for number in range(2):
         chain.complete(f"warm {number}")
 

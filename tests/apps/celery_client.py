@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from asking import PROMPT
 from celery import Celery
 from celery_app import BACKEND, app, ask, chain, fail, stall, stall_out
 
@@ -40,7 +41,7 @@ def stored_as_json() -> Any:
     return raised(other.AsyncResult("task"))
 
 
-questions = [f"task {number}" for number in range(40)]
+questions = [f"{PROMPT} {number}" for number in range(40)]
 results = [ask.delay(question) for question in questions]
 answers = [got(result) for result in results]
 limited = [task.apply_async(arguments, soft_time_limit=1) for task, *arguments in LIMITED]

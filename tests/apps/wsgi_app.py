@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote_plus
 
-from asking import chain_for
+from asking import chain_for, tell_everything
 
+tell_everything()
 chain = chain_for(os.environ["BASE_URL"])
 MADE_IN = os.getpid()
 for number in range(2):
