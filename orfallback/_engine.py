@@ -30,14 +30,14 @@ class Answered:
     :ivar value: what ``send`` brought, opaque; or the degraded answer.
     """
 
-    __slots__ = ("_clock", "_hooks", "_started", "attempt", "call", "value")
+    __slots__ = ("_hooks", "_settled", "attempt", "call", "value")
 
     def __init__(
-        self, hooks: Hooks, clock: Clock, call: Call, attempt: Attempt | None, value: Any, started: float = 0.0
+        self, hooks: Hooks, call: Call, value: Any, attempt: Attempt | None, settled: Callable[..., Attempt] | None
     ) -> None:
         self._hooks = hooks
-        self._clock = clock
-        self._started = started
+        # Gives the attempt as it is at its end, with facts that are known only then.
+        self._settled = settled
         self.call = call
         self.attempt = attempt
         self.value = value
@@ -53,10 +53,8 @@ class Answered:
         :param facts: fields of the attempt that are known only now.
         :returns: the call with all its attempts.
         """
-        attempt = self.attempt
-        if attempt is not None:
-            if facts:
-                attempt = replace(attempt, elapsed=self._clock.monotonic() - self._started, **facts)
+        if self._settled is not None:
+            attempt = self._settled(**facts)
             self.call = replace(self.call, attempts=(*self.call.attempts, attempt))
             try:
                 self._hooks.notify("orfallback_attempt_finished", call=self.call, attempt=attempt)
@@ -70,7 +68,7 @@ class Answered:
         self._hooks.notify("orfallback_call_finished", call=self.call, error=error)
 
 
-def run(call: Call, targets: Sequence[Target], hooks: Hooks, send: Send, clock: Clock, rounds: int = 1) -> Answered:
+def run(call: Call, targets: Sequence[Target], hooks: Hooks, send: Send, clock: Clock, rounds: int) -> Answered:
     """Ask one target after the other until one answers.
 
     :param call: the call, without attempts.
@@ -200,9 +198,7 @@ class _Run:
             verdict = classify(self._hooks, self.call, outcome)
             attempt = outcome.attempt(number, target, verdict, self._waited, self._clock.monotonic() - started)
             if verdict is None:
-                if self.call.stream:
-                    self._hooks.notify("orfallback_committed", call=self.call, attempt=attempt)
-                return Answered(self._hooks, self._clock, self.call, attempt, outcome.value, started)
+                return self._answered(attempt, outcome.value, started)
             _release(outcome)
         except BaseException:
             elapsed = self._clock.monotonic() - started
@@ -216,6 +212,14 @@ class _Run:
         if outcome.status is not None:
             self._last = outcome
         return None
+
+    def _answered(self, attempt: Attempt, value: Any, started: float) -> Answered:
+        def settled(**facts: Any) -> Attempt:
+            return replace(attempt, elapsed=self._clock.monotonic() - started, **facts)
+
+        if self.call.stream:
+            self._hooks.notify("orfallback_committed", call=self.call, attempt=attempt)
+        return Answered(self._hooks, self.call, value, attempt, settled)
 
     def _record(self, attempt: Attempt) -> None:
         self.call = replace(self.call, attempts=(*self.call.attempts, attempt))
@@ -234,7 +238,7 @@ class _Run:
             if answer is not None:
                 if not isinstance(answer, (str, dict)):
                     raise TypeError(f"orfallback_exhausted answers a str, a dict or None, not {type(answer).__name__}")
-                return Answered(self._hooks, self._clock, self.call, None, answer)
+                return Answered(self._hooks, self.call, answer, None, None)
         raise _failure.give_up(self.call, self._last, late=late)
 
 

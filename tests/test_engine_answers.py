@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from test_engine import BUSY, GONE, A, B, Step, World, good, target
+from test_engine import BUSY, GONE, A, B, Step, World, good, scripted, target
 
 from orfallback import (
     CallRejected,
@@ -162,7 +162,7 @@ def test_a_plugin_takes_what_the_default_refuses() -> None:
 def test_what_holds_no_answer_cannot_be_accepted() -> None:
     """A plugin that accepts a failure without an answer in it is told so, loudly."""
     world = World((A, B), {"a": BUSY}, Judge(lambda outcome: Verdict.accept()))
-    with pytest.raises(ValueError, match="holds no answer"):
+    with pytest.raises(ValueError, match=r"^the classifier, or a plugin, accepted an outcome that holds no answer$"):
         world.complete()
     assert world.balanced()
 
@@ -183,6 +183,21 @@ def test_a_broken_stream_stays_broken_whatever_a_plugin_says(verdict: Verdict | 
 
     answered = World((A,), {}, Judge(judge), classify=lambda call, outcome: None, stream=True).run()
     assert answered.judge(Outcome(status=200, fault=Fault.TRUNCATED)) == Verdict.fallback(Reason.TRUNCATED)
+
+
+def test_a_broken_stream_is_judged_with_its_call() -> None:
+    """Who judges a broken stream is told of the call, with the attempts that failed before."""
+    judged: list[tuple[int, Outcome]] = []
+
+    def classify(call: Call, outcome: Outcome) -> Verdict | None:
+        judged.append((len(call.attempts), outcome))
+        return scripted(call, outcome)
+
+    answered = World((A, B), {"a": BUSY}, classify=classify, stream=True).run()
+    broken = Outcome(status=200, fault=Fault.TRUNCATED, body=GONE)
+    assert answered.judge(broken) == GONE
+    assert [count for count, _ in judged] == [0, 1, 1]
+    assert judged[-1][1] is broken
 
 
 @pytest.mark.parametrize("how", ["rejects", "raises", "nonsense"])

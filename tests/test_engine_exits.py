@@ -104,6 +104,8 @@ def test_an_interruption_in_an_observer_leaves_no_start_without_its_finish(hook:
         world.complete()
     assert caught.value is error
     assert world.balanced()
+    end = world.recorder.seen[-1].facts
+    assert end["error"] is (None if hook == "call_finished" else type(error))
 
 
 def test_an_interruption_at_the_commit_closes_the_stream() -> None:

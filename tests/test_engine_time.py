@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -196,6 +197,10 @@ def _worlds(draw: st.DrawFn) -> tuple[World, list[Target], int, list[tuple[Targe
     return world, targets, rounds, offered
 
 
+_ATTEMPT = "attempt_started attempt_finished"
+_COURSE = f"call_started( {_ATTEMPT}( falling_back {_ATTEMPT})*)? call_finished"
+
+
 @settings(max_examples=200, deadline=None)
 @given(_worlds())
 def test_every_script_ends_within_its_bounds(
@@ -217,6 +222,10 @@ def test_every_script_ends_within_its_bounds(
     if world.clock.sleeps and world.call.deadline < math.inf:
         assert 1_000.0 + sum(world.clock.sleeps) < world.call.deadline
     assert world.balanced()
+    assert len(asked) == world.recorder.hooks.count("attempt_started")
+    # No wait before the first attempt, none after the last, and one at most between two.
+    assert re.fullmatch(r"((m\S+)( [\d.e-]+)? )*(m\S+)|", world.told)
+    assert re.fullmatch(_COURSE, " ".join(world.recorder.hooks))
 
 
 @settings(max_examples=100, deadline=None)

@@ -27,7 +27,7 @@ def would_use(chain: Chain, results: Sequence[Result]) -> str | None:
         return Outcome(status=200, model=target.model, value=target.model if found[target.model].usable else None)
 
     try:
-        return str(run(call, own.targets, own.plugin_manager.hooks(), send, clock).value)
+        return str(run(call, own.targets, own.plugin_manager.hooks(), send, clock, rounds=1).value)
     except FallbackError:
         return None
 

@@ -71,7 +71,7 @@ def follow(chain: Chain, recording: Recording, *, stream: bool, deadline: float,
     hooks = chain.replace(plugins=[judged]).plugin_manager.hooks()
     error: FallbackError | None = None
     try:
-        answered = run(call, chain.targets, hooks, send, clock)
+        answered = run(call, chain.targets, hooks, send, clock, rounds=1)
         attempts = Stream(answered).read().attempts if stream else answered.finish().attempts
     except FallbackError as raised:
         error, attempts = raised, raised.attempts
