@@ -85,9 +85,10 @@ def run(call: Call, targets: Sequence[Target], hooks: Hooks, send: Send, clock: 
         hooks.notify("orfallback_call_started", call=call)
         while True:
             target = this.select()
-            if target is None or not this.wait(target):
-                return this.give_up()
-            answered = this.attempt(target)
+            waited = None if target is None else this.wait(target)
+            if target is None or waited is None:
+                return this.give_up(late=target is not None)
+            answered = this.attempt(target, waited)
             if answered is not None:
                 return answered
     except BaseException as error:
@@ -126,8 +127,6 @@ class _Run:
         self._send = send
         self._clock = clock
         self._last: Outcome | None = None
-        self._waited = 0.0
-        self._late = False
 
     # -- select, admit --
 
@@ -162,20 +161,18 @@ class _Run:
 
     # -- wait --
 
-    def wait(self, target: Target) -> bool:
-        """Wait before a target is asked; False if that would be past the deadline."""
+    def wait(self, target: Target) -> float | None:
+        """Wait before a target is asked, and return how long (s); None, at once, if that would be past the deadline."""
         now = self._clock.monotonic()
         wait = self._delay(now) if self.call.attempts else 0.0
         if now + wait >= self.call.deadline:
-            self._late = True
-            return False
-        self._waited = wait
+            return None
         if self.call.attempts:
             attempt = self.call.attempts[-1]
             self._hooks.notify("orfallback_falling_back", call=self.call, attempt=attempt, target=target, wait=wait)
         if wait > 0:
             self._clock.sleep(wait)
-        return True
+        return wait
 
     def _delay(self, now: float) -> float:
         attempt = self.call.attempts[-1]
@@ -187,8 +184,8 @@ class _Run:
 
     # -- attempt, classify, rule out --
 
-    def attempt(self, target: Target) -> Answered | None:
-        """Ask a target; None if it did not answer."""
+    def attempt(self, target: Target, waited: float) -> Answered | None:
+        """Ask a target, after so many seconds' wait; None if it did not answer."""
         number = len(self.call.attempts) + 1
         started = self._clock.monotonic()
         outcome = Outcome(url=target.base_url)
@@ -196,7 +193,7 @@ class _Run:
             self._hooks.notify("orfallback_attempt_started", call=self.call, target=target, number=number)
             outcome = self._send(self.call, target)
             verdict = classify(self._hooks, self.call, outcome)
-            attempt = outcome.attempt(number, target, verdict, self._waited, self._clock.monotonic() - started)
+            attempt = outcome.attempt(number, target, verdict, waited, self._clock.monotonic() - started)
             if verdict is None:
                 return self._answered(attempt, outcome.value, started)
             _release(outcome)
@@ -205,7 +202,7 @@ class _Run:
             try:
                 _release(outcome)
             finally:
-                self._record(outcome.attempt(number, target, Verdict.abort(Reason.CANCELLED), self._waited, elapsed))
+                self._record(outcome.attempt(number, target, Verdict.abort(Reason.CANCELLED), waited, elapsed))
             raise
         self._record(attempt)
         self._roster.rule_out(target, verdict, self._clock.monotonic())
@@ -227,12 +224,13 @@ class _Run:
 
     # -- the end --
 
-    def give_up(self) -> Answered:
+    def give_up(self, *, late: bool) -> Answered:
         """Answer with a last resort.
 
+        :param late: whether the deadline is what ends the call.
         :raises FallbackError: if there is none.
         """
-        late = self._late or self._roster.cut_short or self._clock.monotonic() >= self.call.deadline
+        late = late or self._roster.cut_short or self._clock.monotonic() >= self.call.deadline
         if not _failure.rejected(self.call.attempts):
             answer: str | Json | None = self._hooks.ask("orfallback_exhausted", call=self.call)
             if answer is not None:
