@@ -57,7 +57,9 @@ def row_for(signal: Signal) -> Row:
 
 def is_answer(outcome: Outcome) -> bool:
     """Tell whether an outcome is one to take: a reply or a first chunk that says something."""
-    if outcome.fault is not None or outcome.error is not None or (outcome.status or 0) // 100 != 2:
+    if outcome.fault is not None or outcome.error is not None:
+        return False
+    if outcome.status is None or outcome.status // 100 != 2:
         return False
     if _reply.has_content(outcome.body):
         return True
@@ -102,7 +104,8 @@ def _in_flight(s: Signal) -> bool:
 
 
 def _moneyless(s: Signal) -> bool:
-    return s.status == 402 or s.limit in ("openrouter_credits", "openrouter_key_limit") or s.kind == "payment_required"
+    limits = ("openrouter_credits", "openrouter_key_limit")
+    return s.status == 402 or s.limit in limits or s.is_any("payment_required")
 
 
 def _over_budget(s: Signal) -> bool:

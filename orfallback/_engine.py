@@ -138,14 +138,12 @@ class _Run:
                 target = self._selected(roster.ready)
                 rest = self._rest(target, last_resort=False)
                 if rest is None:
-                    roster.strike(target)
                     return target
                 roster.pass_over(target, rest)
             for target in roster.resting:
-                rest = self._rest(target, last_resort=True)
-                roster.strike(target)
-                if rest is None:
+                if self._rest(target, last_resort=True) is None:
                     return target
+                roster.strike(target)
         return None
 
     def _selected(self, targets: tuple[Target, ...]) -> Target:

@@ -57,13 +57,13 @@ class Roster:
         self._resting[target] = seconds
 
     def strike(self, target: Target) -> None:
-        """Take a target off: it is being asked, or will not be."""
+        """Take a target off: it will not be asked any more."""
         if target in self._ready:
             self._ready.remove(target)
         self._resting.pop(target, None)
 
     def rule_out(self, target: Target, verdict: Verdict, now: float) -> None:
-        """Take off every target that a verdict on one of them reaches.
+        """Take off a target that was asked, and every other one that the verdict on it reaches.
 
         :param target: the one that was asked.
         :param verdict: what came of it.
@@ -82,7 +82,7 @@ class Roster:
             for other in [other for other in self._transient if _reaches(verdict.scope, target, other)]:
                 del self._transient[other]
         if verdict.again:
-            for other in (target, *reached):
+            for other in reached:
                 if other not in self._returned:
                     self._again[other] = max(due, self._again.get(other, due))
         else:

@@ -36,6 +36,7 @@ def test_the_figures() -> None:
 def test_fixed(delay: FixedDelay, seconds: float) -> None:
     """A fixed delay is the same after every attempt."""
     assert [delay(CALL, attempt(number)) for number in (1, 2, 400)] == [seconds] * 3
+    assert FixedDelay(seconds) == delay
 
 
 @pytest.mark.parametrize(("seconds", "error"), [

@@ -200,6 +200,35 @@ def test_a_broken_stream_is_judged_with_its_call() -> None:
     assert judged[-1][1] is broken
 
 
+def test_whoever_decides_is_told_of_the_call() -> None:
+    """Each deciding hook has the call as it is then, with the attempts that were made."""
+    told: list[tuple[str, int]] = []
+
+    class Deciding:
+        def orfallback_select(self, call: Call) -> None:
+            told.append(("select", len(call.attempts)))
+
+        def orfallback_admit(self, call: Call) -> None:
+            told.append(("admit", len(call.attempts)))
+
+        def orfallback_classify(self, call: Call) -> None:
+            told.append(("classify", len(call.attempts)))
+
+        def orfallback_delay(self, call: Call) -> None:
+            told.append(("delay", len(call.attempts)))
+
+        def orfallback_exhausted(self, call: Call) -> str:
+            told.append(("exhausted", len(call.attempts)))
+            return "sorry"
+
+    assert World((A, B), {"a": BUSY, "b": GONE}, Deciding()).complete() == "sorry"
+    assert told == [
+        ("select", 0), ("admit", 0), ("classify", 0),
+        ("select", 1), ("admit", 1), ("delay", 1), ("classify", 1),
+        ("exhausted", 2),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("how", ["rejects", "raises", "nonsense"])
 def test_a_good_open_value_is_closed_when_it_is_not_taken(how: str) -> None:
     """An answer that a plugin refuses, or fails over, has its connection closed."""

@@ -103,6 +103,7 @@ def test_resting_targets_are_asked_last(rests: Mapping[str, float], refused: str
         world.complete()
     assert world.told == told
     assert len(plugin.asked) == len(set(plugin.asked)) == 4 + len(rests)
+    assert {last_resort for _, last_resort in plugin.asked} == {False, True}
 
 
 def test_a_call_that_nobody_admits_ends_without_an_attempt() -> None:

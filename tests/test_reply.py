@@ -45,6 +45,27 @@ def test_decode_nan() -> None:
         _reply.encode({"a": math.nan})
 
 
+def test_encode() -> None:
+    """JSON is sent without blanks, in ASCII."""
+    assert _reply.encode({"a": [1, "ž"], "b": None}) == b'{"a":[1,"\\u017e"],"b":null}'
+
+
+@pytest.mark.parametrize("text", [bytes.decode, bytes, bytearray], ids=["text", "bytes", "bytearray"])
+@pytest.mark.parametrize(("raw", "read"), [
+    (b"[1,2,3,4]", True), (b"[1,2,3,4,5,6]", False), (b"[[[[[[]]]]]]", False), (b"[{},{},{}]", False),
+    (b'"one long text of few values"', True), (b'{"a": "one long text of few values"}', True),
+    (b"[1,2,3,4,5]", True),
+])  # fmt: skip
+def test_too_many_values(raw: bytes, read: bool, text: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body is refused for its values, five here, and not for its length."""
+    monkeypatch.setattr(_reply, "MOST_VALUES", 5)
+    if read:
+        assert _reply.decode(text(raw)) == json.loads(raw)
+    else:
+        with pytest.raises(_reply.TooManyValues, match=r"^the body holds more than 5 values$"):
+            _reply.decode(text(raw))
+
+
 @pytest.mark.parametrize("raw", [
     pytest.param(b"", id="empty"), pytest.param(b"\n\n", id="newlines-only"), pytest.param(b'{"a":', id="cut"),
     pytest.param(b"<html>", id="html"), pytest.param(b"{} trailing", id="trailing"),
@@ -89,6 +110,12 @@ TEXT_PART = {"type": "text", "text": "hi"}
     pytest.param({"tool_calls": "x"}, False, False, "", id="tool-calls-of-text"),
     pytest.param({"tool_calls": [None]}, False, False, "", id="tool-calls-of-nothing"),
     pytest.param({"tool_calls": [{"index": 0, "id": "c"}]}, True, False, "", id="a-tool-call"),
+    pytest.param({"tool_calls": [{"function": {"name": "f"}}]}, True, False, "", id="a-tool-call-of-a-function"),
+    pytest.param({"tool_calls": [{"custom": {"name": "f"}}]}, True, False, "", id="a-tool-call-of-another-kind"),
+    pytest.param({"tool_calls": [{"name": "f"}]}, True, False, "", id="a-tool-call-that-is-a-name"),
+    pytest.param({"tool_calls": [{"arguments": "{"}]}, True, False, "", id="a-tool-call-that-is-arguments"),
+    pytest.param({"tool_calls": {"id": "c"}}, True, False, "", id="a-tool-call-in-no-list"),
+    pytest.param({"tool_calls": [{}, {"type": "function"}, {"id": "c"}]}, True, False, "", id="the-last-of-three"),
     pytest.param({"refusal": True}, False, False, "", id="refusal-of-no-text"),
     pytest.param({"audio": {"id": None}}, False, False, "", id="empty-audio"),
     pytest.param({"images": [None]}, False, False, "", id="empty-images"),
@@ -100,8 +127,26 @@ TEXT_PART = {"type": "text", "text": "hi"}
     pytest.param({"tool_calls": []}, False, False, "", id="no-tool-calls"),
     pytest.param({"refusal": "no"}, True, False, "", id="refusal"),
     pytest.param({"audio": {"data": "x"}}, True, False, "", id="audio"),
+    pytest.param({"audio": {"transcript": "x"}}, True, False, "", id="a-transcript"),
+    pytest.param({"audio": {"id": "x"}}, True, False, "", id="audio-by-its-id"),
+    pytest.param({"audio": {"expires_at": 5}}, False, False, "", id="audio-of-nothing"),
+    pytest.param({"audio": "x"}, False, False, "", id="audio-of-text"),
+    pytest.param({"images": "x"}, False, False, "", id="images-of-text"),
+    pytest.param({"images": [None, {"type": "image_url"}]}, True, False, "", id="the-second-image"),
     pytest.param({"images": [{"type": "image_url"}]}, True, False, "", id="images"),
     pytest.param({"function_call": {"name": "f"}}, True, False, "", id="function-call"),
+    pytest.param({"function_call": {"arguments": "{"}}, True, False, "", id="function-call-of-arguments"),
+    pytest.param({"function_call": {"id": "f"}}, False, False, "", id="function-call-of-nothing"),
+    pytest.param({"content": [{"text": "hi"}]}, True, False, "hi", id="a-part-of-no-type"),
+    pytest.param({"content": [{"type": "output_text", "text": "hi"}]}, True, False, "hi", id="output-text"),
+    pytest.param({"content": [{"type": "output_text", "text": " "}]}, False, False, " ", id="output-text-of-space"),
+    pytest.param({"content": [{"type": "image_url"}]}, False, False, "", id="a-picture-of-nothing"),
+    pytest.param({"content": [{"type": "thinking"}]}, False, False, "", id="thinking-of-nothing"),
+    pytest.param({"content": [{"type": "reasoning", "x": "hm"}]}, False, True, "", id="a-part-of-reasoning"),
+    pytest.param({"content": [5, {"type": "text", "text": ""}, {"type": "thinking", "thinking": "hm"}]}, False, True,
+        "", id="thinking-behind-others"),
+    pytest.param({"content": [{"type": "thinking", "thinking": "hm"}, TEXT_PART]}, True, True, "hi",
+        id="thinking-and-text"),
     pytest.param({"content": "", "reasoning": "hm"}, False, True, "", id="reasoning"),
     pytest.param({"reasoning_content": "hm"}, False, True, "", id="reasoning-content"),
     pytest.param({"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}, False, True, "", id="details-text"),
@@ -136,10 +181,18 @@ def test_facts() -> None:
     assert _reply.facts(["x"]) == (None, None, None, None)
 
 
-@pytest.mark.parametrize("raw", [b"\n <!DOCTYPE html>", b"<HTML>", b"<?xml ?>", b"<body>"])
+@pytest.mark.parametrize(
+    "raw", [b"\n <!DOCTYPE html>", b"<HTML>", b"<?xml ?>", b"<body>", b"<Head>", b"<center>", b" " * 507 + b"<html"]
+)
 def test_is_page(raw: bytes) -> None:
-    """A page is told by how it begins."""
+    """A page is told by how it begins, within its first 512 bytes."""
     assert (_reply.is_page(raw), _reply.is_page(b"{}" + raw)) == (True, False)
+
+
+@pytest.mark.parametrize("raw", [b"", b"html", b"<p>", b" " * 508 + b"<html"])
+def test_is_no_page(raw: bytes) -> None:
+    """Other text is none, nor is what begins too late."""
+    assert not _reply.is_page(raw)
 
 
 KEYS = [
@@ -307,3 +360,17 @@ def test_the_one_of_two_that_says_something_counts(said: Json, empty: Json) -> N
     for body in (choice(message=said, delta=empty), choice(message=empty, delta=said)):
         assert _reply.part(body["choices"][0]) == said
         assert (_reply.has_content(body), _reply.has_reasoning(body)) == ("content" in said, "reasoning" in said)
+
+
+@pytest.mark.parametrize(("message", "delta", "counts"), [
+    ({"content": "a"}, {"content": "b"}, "message"),
+    ({"content": "a"}, {"reasoning": "b"}, "message"),
+    ({"reasoning": "a"}, {"content": "b"}, "message"),
+    ({"reasoning": "a"}, {"reasoning": "b"}, "message"),
+    ({"role": "assistant"}, {}, "message"),
+    ({}, {"role": "assistant"}, "message"),
+])  # fmt: skip
+def test_of_two_that_say_as_much_the_message_counts(message: Json, delta: Json, counts: str) -> None:
+    """The delta counts only where it says something and the message does not."""
+    one = {"message": message, "delta": delta}
+    assert _reply.part(one) is one[counts]

@@ -32,7 +32,6 @@ def ask(roster: Roster, verdict: Verdict, now: float = 0.0) -> str | None:
     if not roster.refill(now):
         return None
     target = roster.ready[0]
-    roster.strike(target)
     roster.rule_out(target, verdict, now)
     return target.model
 
@@ -59,7 +58,6 @@ def models(*targets: Target) -> list[str]:
 def test_scope(asked: Target, scope: Scope, left: tuple[Target, ...], again: bool) -> None:
     """A verdict rules out what its scope reaches, and nothing else; the rest stays in order."""
     roster = Roster(ALL, 1)
-    roster.strike(asked)
     roster.rule_out(asked, Verdict(Reason.RATE_LIMITED, scope, None, again), 0.0)
     assert roster.ready == left
 
@@ -69,7 +67,6 @@ def test_scope_reaches_those_that_rest() -> None:
     roster = Roster((PAID_1, PAID_2, ELSEWHERE), 1)
     roster.pass_over(PAID_2, 5.0)
     roster.pass_over(ELSEWHERE, 9.0)
-    roster.strike(PAID_1)
     roster.rule_out(PAID_1, Verdict.fallback(Reason.UNAUTHORIZED, Scope.ENDPOINT), 0.0)
     assert roster.resting == (ELSEWHERE,)
 
@@ -109,7 +106,6 @@ def test_again_reaches_as_far_as_the_fault(scope: Scope, back: tuple[Target, ...
     targets = back[1:] + back[:1]
     roster = Roster(targets, 1)
     first = targets[0]
-    roster.strike(first)
     roster.rule_out(first, Verdict.retry(Reason.RATE_LIMITED, 30.0, scope), 100.0)
     assert roster.refill(101.0)
     assert (roster.ready, roster.not_before) == (targets, 130.0)

@@ -256,3 +256,12 @@ def test_nothing_of_a_stream_is_logged(caplog: pytest.LogCaptureFixture) -> None
         sent = b"CANARY line\nCANARY: field\nid: CANARY\nevent: CANARY\ndata: CANARY\n\n"
         assert [event.data for event in iter_events(Blocks([sent], 1_000))] == ["CANARY"]
     assert "CANARY" not in caplog.text
+
+
+def test_lines_are_counted_up_to_the_very_limit() -> None:
+    """An event with a line too many is refused for it, even where its bytes are just as many as it may have."""
+    whole = b"data: x\n" * (MAX_LINES + 1)
+    with pytest.raises(EventTooLarge, match=r"^an event has more than 1000 lines$"):
+        list(Blocks([whole], len(whole)))
+    with pytest.raises(EventTooLarge, match=rf"^an event is larger than {len(whole) - 1} bytes$"):
+        list(Blocks([whole], len(whole) - 1))
