@@ -132,10 +132,8 @@ def _is_text(value: Any) -> bool:
 
 
 def _any_dict(values: Any, *keys: str) -> bool:
-    """Tell whether a list has an object that holds something, under one of these keys if any are named."""
-    if not isinstance(values, list):
-        return False
-    return any(isinstance(v, dict) and (any(map(v.get, keys)) if keys else bool(v)) for v in values)
+    """Tell whether a list has an object that holds something under one of these keys."""
+    return isinstance(values, list) and any(isinstance(v, dict) and any(map(v.get, keys)) for v in values)
 
 
 def _is_part(value: Any) -> bool:

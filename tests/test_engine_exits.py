@@ -140,3 +140,4 @@ def test_an_interruption_after_the_answer_ends_the_call_for_all(sim: Simulator, 
     with chain, pytest.raises(KeyboardInterrupt):
         chain.complete("hi") if mode == "complete" else chain.stream("hi").read()
     assert recorder.hooks.count("attempt_finished") == recorder.hooks.count("call_finished") == 1
+    assert recorder.seen[-1].facts["error"] is (KeyboardInterrupt if hook == "attempt_finished" else None)

@@ -173,6 +173,15 @@ def test_bodies_without_choices(body: Any) -> None:
     assert (_reply.has_content(body), _reply.has_reasoning(body), _reply.finish_reason(body)) == (False, False, None)
 
 
+@pytest.mark.parametrize(("finish", "told"), [
+    ("stop", "stop"), ("tool_calls", "tool_calls"), ("", None), ("null", None), (None, None), (5, None),
+])  # fmt: skip
+def test_finish_of(finish: object, told: str | None) -> None:
+    """A choice has ended if it names a reason; some servers spell out that there is none."""
+    assert _reply.finish_of({"finish_reason": finish}) == told
+    assert _reply.finish_reason({"choices": [{}, {"finish_reason": finish}]}) == told
+
+
 def test_facts() -> None:
     """Model, provider, usage and id are told where they are of the right type, None elsewhere."""
     usage = {"total_tokens": 3}

@@ -265,3 +265,13 @@ def test_lines_are_counted_up_to_the_very_limit() -> None:
         list(Blocks([whole], len(whole)))
     with pytest.raises(EventTooLarge, match=rf"^an event is larger than {len(whole) - 1} bytes$"):
         list(Blocks([whole], len(whole) - 1))
+
+
+@pytest.mark.parametrize(
+    "pieces", [[b":\n"], [b":", b"\n"], [b"\xef\xbb\xbf:\n"], [b"\xef", b"\xbb\xbf", b":\n"]], ids=repr
+)
+def test_the_shortest_stream_is_read_whole(pieces: list[bytes]) -> None:
+    """Bytes fewer than those of a mark are held back only as long as they may become one."""
+    blocks = Blocks(pieces, LIMIT)
+    assert list(blocks) == []
+    assert blocks.comments == 1
