@@ -235,6 +235,13 @@ def choice(**fields: Any) -> dict[str, Any]:
     pytest.param({"errors": [{"message": "dead"}]}, (None, "", "dead"), id="errors"),
     pytest.param({"detail": "dead"}, (None, "", "dead"), id="fastapi"),
     pytest.param(choice(delta={"error": {"message": "dead"}}), (None, "", "dead"), id="inside-the-delta"),
+    pytest.param({"object": "error"}, (None, "", ""), id="an-object-of-errors-alone"),
+    pytest.param({"type": "error"}, (None, "", ""), id="a-type-of-errors-alone"),
+    pytest.param({"type": "error", "usage": {"total_tokens": 3}}, (None, "", ""), id="a-type-beside-usage"),
+    pytest.param({"error": {}}, (None, "", ""), id="an-error-of-nothing-alone"),
+    pytest.param({"message": "dead", "code": 5}, (None, "", "dead"), id="a-message-and-a-code"),
+    pytest.param({"message": "dead", "code": "x"}, (None, "x", "dead"), id="a-message-and-a-name"),
+    pytest.param({"error": {"detail": "dead"}}, (None, "", "dead"), id="the-detail-of-an-error"),
     pytest.param({"error": "busy"}, (None, "", "busy"), id="text"),
     pytest.param({"error": ["busy", "x"]}, (None, "", "busy"), id="list-of-text"),
     pytest.param({"error": [[OVERLOADED]]}, FULL, id="list-of-objects"),
@@ -255,12 +262,16 @@ def test_error_in(body: dict[str, Any], found: tuple[int | None, str, str]) -> N
     error = _reply.error_in(body)
     assert error is not None
     assert error[:3] == found
-    if "error" in body:
+    if body.get("error"):
         assert _reply.refusal_in(body) == error, "a bad status reads the same body the same way"
 
 
 @pytest.mark.parametrize("body", [
     None, [], "busy", 5, {}, {"error": None}, {"choices": None}, {"choices": [None, 5]},
+    {"usage": {"total_tokens": 3}, "detail": "x"}, {"error": {}, "usage": {"total_tokens": 3}}, {"message": "m"},
+    *({"message": "m", "code": code} for code in (None, 0, 200, "0", "200", "")),
+    {"code": 5}, {"message": "", "code": 5},
+    {"error": {"message": "", "code": None}, **choice(finish_reason="stop")}, {"error": {"message": ""}},
     {"error": "", "choices": [], "usage": {}}, {"detail": "x", "choices": []},
     {"error": {}, **choice(finish_reason="stop")}, {"detail": "x", **choice(finish_reason="stop")},
     choice(finish_reason="stop", error=None), choice(finish_reason=None), choice(finish_reason=7),

@@ -383,3 +383,43 @@ def test_of_two_that_say_as_much_the_message_counts(message: Json, delta: Json, 
     """The delta counts only where it says something and the message does not."""
     one = {"message": message, "delta": delta}
     assert _reply.part(one) is one[counts]
+
+
+def test_as_chunk() -> None:
+    """A whole reply as one chunk says the same, as deltas."""
+    reply = {
+        "id": "gen-1",
+        "object": "chat.completion",
+        "usage": USAGE,
+        "choices": [
+            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "a"}},
+            {"index": 1, "delta": {"content": "b"}},
+            None,
+        ],
+    }
+    assert _reply.as_chunk(reply) == {
+        "id": "gen-1",
+        "object": "chat.completion.chunk",
+        "usage": USAGE,
+        "choices": [
+            {"index": 0, "finish_reason": "stop", "delta": {"role": "assistant", "content": "a"}},
+            {"index": 1, "delta": {"content": "b"}},
+        ],
+    }
+
+
+def test_what_a_chunk_adds() -> None:
+    """The texts of the first choice, without seam; a message adds nothing where there was text before."""
+    first, other = {"delta": {"content": "a"}}, {"index": 1, "delta": {"content": "x"}}
+    assert _reply.chunk_text({"choices": [first, other, {"index": 0, "delta": {"content": "b"}}]}) == "ab"
+    told = {"choices": [{"message": {"content": "all"}}]}
+    assert _reply.chunk_text(told) == _reply.chunk_text(told, spoke=False) == "all"
+    assert _reply.chunk_text(told, spoke=True) == ""
+
+
+def test_what_cannot_be_written_as_text_is_none() -> None:
+    """What is nested deeper than Python can write is no text."""
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert _reply.as_text(deep) == ""
