@@ -126,6 +126,7 @@ def test_who_leaves_early_is_told_of() -> None:
             client.sendall(b"POST /api/v1/chat/completions HTTP/1.1\r\n\r\n")
             server.told_until("POST")
         assert re.fullmatch(r"\d\d:\d\d:\d\d  1\.1  left early\n", server.told_until("left"))
+        assert server.interrupted()[0] == 130
 
 
 def test_quiet() -> None:
@@ -157,6 +158,7 @@ def test_a_log_that_nobody_reads() -> None:
     with serving() as server:
         server.stderr.close()
         assert [server.ask().status_code for _ in range(3)] == [200, 200, 200]
+        assert server.interrupted()[0] == 130
 
 
 def test_a_script_from_a_file(tmp_path: Path) -> None:
@@ -221,12 +223,14 @@ def test_a_port_in_use() -> None:
     assert b"Traceback" not in done.stderr
 
 
-def test_a_host_that_cannot_be() -> None:
+@pytest.mark.parametrize("letter", ["x", "\u00e4"], ids=["ASCII", "beyond ASCII"])
+def test_a_host_that_cannot_be(letter: str) -> None:
     """A name that no host can have is told in a sentence, with status 1."""
-    done = run("--port", "0", "--host", "x" * 100)
-    assert done.returncode == 1
-    assert b"cannot listen on xxx" in done.stderr
-    assert b"Traceback" not in done.stderr
+    done = run("--port", "0", "--host", letter * 100)
+    told = done.stderr.decode()
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert f"cannot listen on {letter * 3}" in told
+    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("localhost", False)])

@@ -64,6 +64,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         return INTERRUPTED
     except OSError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            # Nobody reads stderr, where click would have ended the line that Ctrl-C struck.
+            return INTERRUPTED
         # A full disk behind stdout, say; a reader that left is click's to handle, quietly.
         return _told(Failed(f"What was to be written could not be: {error.strerror or error}"))
     return status if isinstance(status, int) else OK

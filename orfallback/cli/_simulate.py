@@ -122,7 +122,8 @@ def _start(simulator: Simulator, host: str, port: int) -> None:
     except OSError as error:
         # The library says the address once more, as a tuple.
         reason = (error.strerror or str(error)).partition(" (while")[0]
-    except UnicodeError:
+    except TypeError:
+        # What sockets say of a name that cannot be encoded.
         reason = "no host can be called so"
     else:
         return
