@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
+import trustme
 
 from orfallback import testing
 from orfallback.testing import (
@@ -125,6 +127,18 @@ class Client:
         finally:
             self.sock.settimeout(PATIENCE)
         return False
+
+
+class _Reluctant(ssl.SSLContext):
+    """Has no greeting for the first client, as if it were gone again already."""
+
+    greeted = 0
+
+    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
+        self.greeted += 1
+        if self.greeted == 1:
+            raise ConnectionResetError
+        return super().wrap_socket(*arguments, **options)
 
 
 def asked(sim: Simulator, behaviour: Behaviour, *, stream: bool = False) -> tuple[str, bytes]:
@@ -295,6 +309,14 @@ class TestAnswer:
                 assert client.is_silent()
                 gate.open()
             assert client.until(b"0\r\n\r\n").startswith(b"e\r\ndata: [DONE]")
+
+    def test_a_gate_that_nobody_opens(self, sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who waits at a forgotten gate is reset in the end, not kept for ever."""
+        monkeypatch.setattr("orfallback.testing._wire.GATE_TIMEOUT", 0.01)
+        sim.script(MODEL, answer(pieces=["a"], gate=Gate()))
+        with Client(sim) as client:
+            client.ask(stream=True)
+            assert b'"role":"assistant"' in client.to_reset()
 
     def test_gate_counts(self, sim: Simulator) -> None:
         """A gate opened n times in advance lets n events pass at once."""
@@ -585,6 +607,18 @@ class TestServer:
         with pytest.raises(ValueError, match="behaviour"):
             sim.script(MODEL)
 
+    def test_what_is_no_behaviour(self, sim: Simulator) -> None:
+        """A status or a text in the place of a behaviour is refused with what makes one, and nothing changes."""
+        for odd in (502, "Hi", None):
+            wrong: Any = odd
+            with pytest.raises(TypeError, match=r"made by a function such as status\(502\) .+, not "):
+                sim.script(MODEL, status(502), wrong)
+            with pytest.raises(TypeError, match="not "):
+                sim.default(wrong)
+        with Client(sim) as client:
+            client.ask()
+            assert client.head().startswith("HTTP/1.1 200 ")
+
     def test_key_is_never_held(self, sim: Simulator) -> None:
         """What was received tells which key came, and holds the key nowhere."""
         with Client(sim) as client:
@@ -632,6 +666,8 @@ class TestServer:
             b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
             b"x" * 100_000,
             b"GET //[ HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nlonger\r\n0\r\n\r\n",
         ],
     )
     def test_nonsense_is_refused(self, sim: Simulator, request_bytes: bytes) -> None:
@@ -640,6 +676,30 @@ class TestServer:
             client.sock.sendall(request_bytes)
             assert client.head().startswith("HTTP/1.1 400 ")
         assert sim.requests == []
+
+    def test_an_old_client_is_hung_up_on(self, sim: Simulator) -> None:
+        """HTTP/1.0 keeps no connection, unless the client asks for it."""
+        for headers, kept in (("", False), ("Connection: keep-alive\r\n", True)):
+            with Client(sim) as client:
+                client.sock.sendall(f"GET /api/v1/key HTTP/1.0\r\n{headers}\r\n".encode())
+                client.body()
+                assert client.is_silent() if kept else client.to_end() == b""
+
+    def test_who_is_gone_before_the_welcome_keeps_nobody_out(self) -> None:
+        """A client that cannot even be greeted is hung up on, and the next one is served."""
+        ca = trustme.CA()
+        context = _Reluctant(ssl.PROTOCOL_TLS_SERVER)
+        ca.issue_cert("127.0.0.1").configure_cert(context)
+        trusting = ssl.create_default_context()
+        ca.configure_trust(trusting)
+        with Simulator(ssl_context=context) as sim:
+            with Client(sim) as gone:
+                assert gone.to_end() == b""
+            with Client(sim) as client:
+                client.sock = trusting.wrap_socket(client.sock, server_hostname="127.0.0.1")
+                client.send("GET", "/key")
+                assert client.head().startswith("HTTP/1.1 200 ")
+            assert sim.connections == 1
 
     def test_other_routes(self, sim: Simulator) -> None:
         """Models and key are told in OpenRouter's form; any other path is not found."""

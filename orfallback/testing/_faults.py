@@ -134,9 +134,10 @@ def drip(part: Part = "body", *, every: float = 0.05) -> Behaviour:
         else:
             drops = b" "
             yield head(200, "application/json", Content_Length=str(_ENDLESS))
-        for drop in itertools.cycle(drops):
-            yield bytes((drop,))
-            yield every
+        while True:
+            for drop in drops:
+                yield bytes((drop,))
+                yield every
 
     return behave
 

@@ -46,9 +46,8 @@ def broken(place: Place, end: End | None, *, text: str, framing: Framing = "chun
 
 
 def _half_a_head(steps: Iterator[Step], end: End) -> Iterator[Step]:
-    head = next(steps)
-    if isinstance(head, bytes):
-        yield head[: len(head) // 2]
+    head = next(step for step in steps if isinstance(step, bytes))
+    yield head[: len(head) // 2]
     yield end
 
 
