@@ -36,9 +36,9 @@ class Broken(Exception):
 
 
 class Chunks:
-    """The chunks of an open stream, as dicts; iterating reads on.
+    """The chunks of an open stream, as dicts; ``next`` reads on.
 
-    Iteration ends when the answer is whole: every choice told its ``finish_reason``, or ``[DONE]`` came after content.
+    They end when the answer is whole: every choice told its ``finish_reason``, or ``[DONE]`` came after content.
     Anything else raises :class:`Broken`.
 
     :ivar joiner: what came so far, joined.
@@ -58,9 +58,6 @@ class Chunks:
         self.events = 0
         self.first_token: float | None = None
         self.over = False
-
-    def __iter__(self) -> Chunks:
-        return self
 
     def __next__(self) -> Json:
         if self._held:

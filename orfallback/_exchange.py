@@ -106,7 +106,8 @@ class Exchange:
     def close(self) -> None:
         """Close the connection, unless its reply was read to the end: then it is kept already."""
         response, self._response = self._response, None
-        if response is not None:
+        # One without a body is what an adapter may make that answers by itself; requests stumbles over it.
+        if response is not None and response.raw is not None:
             response.close()
 
     def outcome(self, body: Any = None, **more: Any) -> Outcome:

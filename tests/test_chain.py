@@ -299,6 +299,81 @@ def test_a_plugin_is_taken_off_by_name_or_by_itself(sim: Simulator, chain: Chain
         chain.unregister("logging")
 
 
+def test_a_copy_with_another_key(sim: Simulator, chain: Chain) -> None:
+    """A copy that is given a key asks with it, and the chain that it was made of asks with its own."""
+    other = "sk-or-v1-other-000000000"
+    for each in (chain.replace(api_key=other), chain):
+        each.complete("hi")
+    assert [request.key_digest for request in sim.requests] == [
+        hashlib.sha256(key.encode()).hexdigest()[:12] for key in (other, KEY)
+    ]
+
+
+def test_a_copy_with_a_session_of_its_own(sim: Simulator, chain: Chain) -> None:
+    """A copy that is given a session sends through it, and the chain that it was made of does not."""
+    with requests.Session() as session:
+        session.headers["X-Mine"] = "yes"
+        for each in (chain.replace(session=session), chain):
+            each.complete("hi")
+    assert ["x-mine" in request.headers for request in sim.requests] == [True, False]
+
+
+def test_a_copy_registers_a_plugin_once(chain: Chain) -> None:
+    """A plugin that is registered with the chain, and named for its copy, hears of a call once."""
+    recorder = Recorder()
+    chain.register(recorder)
+    chain.replace(plugins=[recorder]).complete("hi")
+    assert recorder.hooks.count("call_started") == 1
+
+
+@pytest.mark.parametrize("context", ["user 5", 5, [("user", 5)]], ids=repr)
+def test_a_context_is_a_mapping(context: Any, sim: Simulator, chain: Chain) -> None:
+    """A context that is no mapping is told before anything is sent."""
+    for ask in (chain.complete, chain.stream):
+        with pytest.raises(TypeError, match=f"^context is a mapping, not {type(context).__name__}$"):
+            ask("hi", context=context)
+    assert sim.requests == []
+
+
+def test_plain_logs_from_the_environment(sim: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+    """``ORFALLBACK_PLAIN_LOG`` makes a chain of the environment log without pictures, once."""
+    caplog.set_level("INFO", "orfallback")
+    sim.script("a/a", status(502))
+    environ = {"ORFALLBACK_MODELS": "a/a, b/b", "OPENROUTER_BASE_URL": sim.base_url, "ORFALLBACK_DELAY": "0"}
+    with Chain.from_env({**environ, "ORFALLBACK_PLAIN_LOG": "1"}) as chain:
+        chain.complete("hi")
+    busy = [record.getMessage() for record in caplog.records if "trying next" in record.getMessage()]
+    assert len(busy) == 1
+    assert busy[0].startswith("Model a/a is busy, ")
+
+
+@pytest.mark.parametrize("answer", ["sorry", {"choices": [{"message": {"content": "sorry"}}], "id": "mine"}], ids=type)
+def test_a_last_resort_is_an_answer(answer: Any, sim: Simulator, chain: Chain) -> None:
+    """A plugin's last resort, text or a whole reply, is a degraded answer, whole or streamed."""
+
+    class LastResort:
+        def orfallback_exhausted(self) -> Any:
+            return answer
+
+    sim.default(status(404))
+    desperate = chain.replace(plugins=[LastResort()])
+    whole, stream = desperate.complete("hi"), desperate.stream("hi")
+    assert (whole.text, whole.degraded) == ("sorry", True)
+    assert repr(whole) == "<Completion degraded: 5 characters, 4 attempts>"
+    assert repr(stream) == "<Stream by a last resort: open, 0 characters so far>"
+    assert "".join(stream.iter_text()) == "sorry"
+    assert (stream.degraded, stream.requested_model) == (True, "")
+    assert repr(stream) == "<Stream by a last resort: done, 5 characters so far>"
+
+
+def test_a_plugin_that_is_blocked_is_none(chain: Chain) -> None:
+    """A name that pluggy was told to block can be in nobody's way."""
+    chain.plugin_manager.set_blocked("logging")
+    chain.plugin_manager.set_blocked("nobody")
+    assert chain.complete("hi").text
+    assert chain.replace(delay=0).complete("hi").text
+
+
 def test_from_mapping() -> None:
     """A settings mapping takes the constructor's names in any case, and unknown ones raise."""
     chain = Chain.from_mapping({"MODELS": ["a/a"], "Delay": 0, "api_key": KEY})

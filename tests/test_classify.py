@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from orfallback import Fault, Outcome, Reason, Scope, Verdict, default_classifier
 from orfallback._classify import is_answer, row_for
 from orfallback._signal import Signal
-from orfallback._types import Call, UpstreamError
+from orfallback._types import Attempt, Call, UpstreamError
 
 CALL = Call("0" * 16, {})
 # A status that nothing but its class says anything of.
@@ -213,6 +214,27 @@ def test_replies_that_are_none(number: str, outcome: Outcome) -> None:
     """A good status without an answer in it."""
     assert not is_answer(outcome)
     assert row(outcome) == number
+
+
+@pytest.mark.parametrize(("earlier", "now", "repeated"), [
+    (("m/a", 400, "m/a is odd"), ("n/b", 400, "n/b is odd"), True),
+    (("m/a", 400, "a is odd"), ("n/b", 400, "b is odd"), True),
+    (("m/a", 400, "m/a is odd"), ("n/b", 400, "n/b is even"), False),
+    (("m/a", 400, "odd"), ("n/b", 422, "odd"), False),
+    (("m/a", 400, "odd"), ("", 400, "odd"), True),
+    (("m/", 400, "m/ is odd"), ("n", 400, "n is odd"), True),
+])  # fmt: skip
+def test_a_refusal_in_the_same_words(earlier: Any, now: Any, repeated: bool) -> None:
+    """A second model that refuses with the same status and words, its own name aside, shows the request to be wrong."""
+    model, status, message = earlier
+    verdict = Verdict.fallback(Reason.INVALID_REQUEST)
+    attempt = Attempt(1, model, "http://x/v1", status=status, verdict=verdict, message=message)
+    model, status, message = now
+    outcome = replace(refused(status, message), model=model)
+    abort = Verdict.abort(Reason.INVALID_REQUEST)
+    assert default_classifier(replace(CALL, attempts=(attempt,)), outcome) == (abort if repeated else verdict)
+    other = replace(attempt, verdict=Verdict.fallback(Reason.UNSUPPORTED))
+    assert default_classifier(replace(CALL, attempts=(other,)), outcome) == verdict
 
 
 @pytest.mark.parametrize(("outcome", "answers"), [

@@ -84,6 +84,7 @@ def test_base_url(url: str, checked: str, place: str) -> None:
     pytest.param("https://x:abc/v1", "is no URL", id="port-abc"),
     pytest.param("https://x:-1/v1", "is no URL", id="port-negative"),
     pytest.param("https://[::1/v1", "is no URL", id="open-bracket"),
+    pytest.param("https://x:0/v1", "names port 0", id="port-0"),
     pytest.param("https://x/a b", "spaces, backslashes or control characters", id="space"),
     pytest.param("https://x/\r\nX-Evil: 1", "spaces, backslashes or control characters", id="crlf"),
     pytest.param("https://x\t.y/v1", "spaces, backslashes or control characters", id="tab"),
@@ -289,6 +290,7 @@ def test_flag(value: str, on: bool) -> None:
 
 def test_mapping() -> None:
     """A mapping's keys are the constructor's names in any case; unknown and doubled ones raise."""
+    assert options_from_mapping({"delay": "2.5"}, ("delay",)) == {"delay": 2.5}
     assert options_from_mapping({"MODELS": "a", "Delay": 1}, ("models", "delay")) == {"models": "a", "delay": 1}
     with pytest.raises(ValueError, match=r"^unknown option 'MODLES'; known: delay, models$"):
         options_from_mapping({"MODLES": "a"}, ("models", "delay"))

@@ -13,8 +13,8 @@ import pytest
 from rows import BOTH, ROWS, Row
 
 import orfallback
-from orfallback import CallRejected, Chain, FallbackError, Scope, Timeouts
-from orfallback.testing import FakeClock, Recorder, Simulator, answer, cut, status
+from orfallback import CallRejected, Chain, FallbackError, Reason, Scope, Timeouts
+from orfallback.testing import FakeClock, Recorder, Simulator, answer, cut, reply, status
 
 KEY = "sk-or-v1-CANARYKEY00000000"
 PROMPT = "CANARYPROMPT why is the sky blue?"
@@ -169,6 +169,15 @@ def test_an_echo_tells_nothing(
     with chain_for(sim, ROWS[0], clock, recorder) as chain, pytest.raises(FallbackError) as caught:
         ask(chain, mode)
     assert_no_secret(caught.value, recorder, logged)
+
+
+@pytest.mark.parametrize("mode", BOTH)
+def test_a_long_error_in_a_good_status_is_read_whole(mode: str, sim: Simulator, clock: FakeClock) -> None:
+    """An error inside a 200 counts though its body is longer than what is kept of it."""
+    sim.script("a/a", reply({"padding": "x" * 100_000, "error": {"code": 502, "message": "no"}}))
+    with Chain(["a/a", "b/b"], api_key=KEY, base_url=sim.base_url, clock=clock) as chain:
+        first = ask(chain, mode).attempts[0]
+    assert (first.reason, first.message) == (Reason.BUSY, "no")
 
 
 def test_a_dummy_key_is_not_looked_for(sim: Simulator, clock: FakeClock) -> None:

@@ -216,3 +216,19 @@ def test_any_payload(text: str, params: dict[str, Any], own: dict[str, Any], mod
     assert sent(payload, Target(model)) == {**head, **params}
     kept = {name: value for name, value in params.items() if name not in target.drop}
     assert sent(payload, target) == {**head, **kept, **own}
+
+
+def test_what_fails_but_once_is_told_all_the_same() -> None:
+    """Where no single parameter can be blamed any more, the error passes out as it was."""
+
+    class Changing(dict[str, Any]):
+        calls = 0
+
+        def items(self) -> Any:
+            self.calls += 1
+            if self.calls == 1:
+                raise TypeError("changed meanwhile")
+            return super().items()
+
+    with pytest.raises(TypeError, match=r"^changed meanwhile$"):
+        Payload("hi", {"metadata": Changing(a=1)}, stream=False)

@@ -423,3 +423,56 @@ def test_what_cannot_be_written_as_text_is_none() -> None:
     for _ in range(100_000):
         deep = [deep]
     assert _reply.as_text(deep) == ""
+
+
+LOGPROBS = [{"token": "a", "logprob": -0.1}], [{"token": "b", "logprob": -0.2}]
+
+
+def test_logprobs_are_put_together() -> None:
+    """The lists of a choice's logprobs grow; anything else keeps its last value."""
+    first, second = LOGPROBS
+    pieces: list[Any] = [{"content": first}, None, {"content": second, "refusal": None, "top": 1}, {"top": 2}]
+    one = joined([{"choices": [{"delta": {"content": "a"}, "logprobs": piece}]} for piece in pieces])
+    assert one.body()["choices"][0]["logprobs"] == {"content": [*first, *second], "top": 2}
+    assert first == [{"token": "a", "logprob": -0.1}], "what came is not changed"
+
+
+@pytest.mark.parametrize(("pieces", "call"), [
+    pytest.param([{"name": "f"}, {"arguments": "{"}, {"arguments": "}"}], {"name": "f", "arguments": "{}"},
+        id="pieces"),
+    pytest.param([{"name": "f", "arguments": "{"}, {"name": None, "arguments": "}"}], {"name": "f", "arguments": "{}"},
+        id="null"),
+    pytest.param([{"name": "f", "arguments": {}}, {"arguments": "{}"}], {"name": "f", "arguments": "{}"}, id="no-text"),
+])  # fmt: skip
+def test_a_function_call_is_put_together(pieces: list[Json], call: Json) -> None:
+    """The arguments of a function call grow, and its name is the last that was told."""
+    one = joined([chunk({"function_call": piece}) for piece in pieces])
+    assert one.body()["choices"][0]["message"]["function_call"] == call
+
+
+@pytest.mark.parametrize(("pieces", "calls"), [
+    pytest.param([[{"id": "a", "function": {"name": "f", "arguments": "{"}}], [{"function": {"arguments": "}"}}]],
+        [{"id": "a", "function": {"name": "f", "arguments": "{}"}}], id="without-index"),
+    pytest.param([[{"id": "a"}], [{"id": "b"}]], [{"id": "a"}, {"id": "b"}], id="two-without-index"),
+    pytest.param([[{"function": {"name": "f"}}], [{"function": {"name": "g"}}]],
+        [{"function": {"name": "f"}}, {"function": {"name": "g"}}], id="two-by-their-names"),
+    pytest.param([[{"name": "f"}], [{"name": "g"}]], [{"name": "f"}, {"name": "g"}], id="two-by-names-of-their-own"),
+    pytest.param([[{"index": 0, "id": "a"}], [{"index": 0, "id": "b"}], [{"index": 0, "type": "function"}]],
+        [{"id": "a"}, {"id": "b", "type": "function"}], id="one-index-for-all"),
+    pytest.param([[{"function": {"arguments": "{"}}], [{"function": "x"}]], [{"function": {"arguments": "{"}}],
+        id="nameless"),
+    pytest.param([[None, 5, {"index": 0, "id": "a"}]], [{"id": "a"}], id="odd-ones"),
+    pytest.param(["x", {"index": 0, "id": "a"}], [{"id": "a"}], id="in-no-list"),
+    pytest.param([[{"index": 0, "function": {"arguments": 5, "name": None}}]], [{"function": {"arguments": 5}}],
+        id="arguments-of-no-text"),
+])  # fmt: skip
+def test_tool_calls_are_told_apart(pieces: list[Any], calls: list[Json]) -> None:
+    """Pieces belong to the call of their index, or of their id, or else to the last one."""
+    one = joined([chunk({"tool_calls": piece}) for piece in pieces])
+    assert one.body()["choices"][0]["message"]["tool_calls"] == calls
+
+
+def test_nulls_take_nothing_back() -> None:
+    """A null in a delta or choice leaves what came before."""
+    one = joined([chunk({"role": "assistant", "content": "a", "note": "x"}), chunk({"role": None, "note": None})])
+    assert one.body()["choices"][0]["message"] == {"role": "assistant", "content": "a", "note": "x"}

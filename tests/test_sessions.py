@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
-from rows import delta
+from rows import BOTH, delta
 from urllib3.util import Retry
 
-from orfallback import Chain, Reason, Target, Timeouts, WatchedAdapter
-from orfallback.testing import FakeClock, Simulator, answer, drip, events, redirect, status
+from orfallback import Chain, ChainExhausted, Reason, Target, Timeouts, WatchedAdapter
+from orfallback.testing import FakeClock, Gate, Simulator, answer, drip, events, redirect, status
 
 KEY = "sk-test-0000000000000000"
 OWN = "sk-the-sessions-own-0000"
@@ -157,6 +158,61 @@ def test_a_redirect_is_not_read(sim: Simulator, session: requests.Session, clock
     assert [attempt.status for attempt in completion.attempts] == [302, 200]
 
 
+@pytest.mark.parametrize("mode", BOTH)
+def test_limits_may_be_lifted(mode: str, sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
+    """A session is told of no limit where there is none."""
+    told: list[Any] = []
+
+    class Telling(HTTPAdapter):
+        def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+            told.append(kwargs["timeout"])
+            return super().send(*args, **kwargs)
+
+    session.mount("http://", Telling())
+    limits = Timeouts(connect=None, first_token=None, idle=None, answer=None, deadline=None)
+    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock, timeouts=limits) as chain:
+        completion = chain.complete("hi") if mode == "complete" else chain.stream("hi").read()
+    assert completion.text
+    assert told == [(None, None)]
+
+
+@pytest.mark.parametrize("mode", BOTH)
+@pytest.mark.parametrize("body", [b'{"choices": [{"message": {"content": "Hi"}}]}', None], ids=["file", "none"])
+def test_a_response_that_no_connection_made(body: Any, mode: str, session: requests.Session, clock: FakeClock) -> None:
+    """An adapter that answers by itself, as test doubles do, is read whatever holds its body."""
+
+    class Double(HTTPAdapter):
+        def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+            response = requests.Response()
+            response.status_code, response.raw = 200, None if body is None else io.BytesIO(body)
+            return response
+
+    session.mount("http://", Double())
+    with Chain("a/a", base_url="http://x/v1", session=session, clock=clock) as chain:
+        try:
+            completion = chain.complete("hi") if mode == "complete" else chain.stream("hi").read()
+        except ChainExhausted as error:
+            assert body is None
+            assert error.reason in (Reason.MALFORMED, Reason.TRUNCATED)  # noqa: PT017 - the other one answers
+        else:
+            assert completion.text == "Hi"
+
+
+def test_a_hook_that_raises_of_its_own(sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
+    """An HTTPError that a session's hook raises without a response is a fault of the attempt, and the next is asked."""
+    raised: list[int] = []
+
+    def hook(response: requests.Response, *args: Any, **kwargs: Any) -> None:
+        if not raised:
+            raised.append(response.status_code)
+            raise requests.HTTPError("of its own")
+
+    session.hooks["response"].append(hook)
+    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock) as chain:
+        completion = chain.complete("hi")
+    assert [attempt.ok for attempt in completion.attempts] == [False, True]
+
+
 @pytest.mark.parametrize("part", ["headers", "body"])
 def test_a_watched_adapter_holds_the_limits(
     part: Any, sim: Simulator, session: requests.Session, clock: FakeClock
@@ -169,6 +225,29 @@ def test_a_watched_adapter_holds_the_limits(
         assert chain.complete("hi").attempts[0].reason is Reason.TIMEOUT
         sim.script("b/b", answer("Hi"))
         assert chain.stream("hi").read().attempts[0].reason is Reason.TIMEOUT
+
+
+@pytest.mark.parametrize("options", [{"pool_block": True, "pool_maxsize": 1}, {"pool_maxsize": 1}], ids=repr)
+def test_a_watched_adapter_with_a_pool_of_another_kind(
+    options: dict[str, Any], sim: Simulator, session: requests.Session, clock: FakeClock
+) -> None:
+    """Its pools keep as many connections as they are told to, and wait for one if they are told that."""
+    session.mount("http://", WatchedAdapter(**options))
+    gate = Gate()
+    sim.script("a/a", answer("one", gate=gate), answer("two"), answer("three"))
+    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock) as chain:
+        if "pool_block" in options:
+            gate.open(100)
+            assert [chain.complete("hi").text for _ in range(3)] == ["one", "two", "three"]
+        else:
+            gate.open()
+            first = chain.stream("hi")
+            assert chain.complete("hi").text == "two"
+            gate.open(100)
+            # Its connection comes back to a pool that is full.
+            assert first.read().text == "one"
+            assert chain.complete("hi").text == "three"
+    assert sim.models_asked == ["a/a"] * 3
 
 
 def test_a_watched_adapter_serves_others_too(sim: Simulator, session: requests.Session) -> None:

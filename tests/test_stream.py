@@ -6,7 +6,7 @@ import gc
 import os
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +14,9 @@ import requests
 from requests.exceptions import StreamConsumedError
 from rows import choice, delta
 
-from orfallback import Chain, ChainExhausted, DeadlineExceeded, Reason, Stream, StreamInterrupted, Timeouts
+from orfallback import Chain, ChainExhausted, DeadlineExceeded, Outcome, Reason, Stream, StreamInterrupted, Timeouts
+from orfallback._chunks import Chunks
+from orfallback._types import Json
 from orfallback.testing import (
     Behaviour,
     FakeClock,
@@ -421,6 +423,75 @@ def test_another_thread_closes_a_stream_that_waits(sim: Simulator, chain: Chain,
     assert sim.wait_idle()
     assert recorder.hooks.count("attempt_finished") == recorder.hooks.count("call_finished") == 1
     assert recorder.seen[-2].facts["attempt"].reason is Reason.CANCELLED
+
+
+def stumble(stream: Stream, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> AttributeError:
+    """Let the next read do something, and fail as http.client does where its connection is closed under it."""
+    error = AttributeError("'NoneType' object has no attribute 'readline'")
+
+    def fail(chunks: Chunks) -> Json:
+        meanwhile()
+        raise error
+
+    monkeypatch.setattr(Chunks, "__next__", fail)
+    return error
+
+
+def test_what_http_client_stumbles_over_is_no_error_of_a_closed_stream(
+    sim: Simulator, chain: Chain, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that another thread closed says so, however the read ended that it broke."""
+    stream = chain.stream("hi")
+
+    def close() -> None:
+        other = threading.Thread(target=stream.close)
+        other.start()
+        other.join()
+
+    stumble(stream, monkeypatch, close)
+    with pytest.raises(StreamConsumedError, match="another thread"):
+        next(stream)
+    assert recorder.hooks.count("attempt_finished") == recorder.hooks.count("call_finished") == 1
+    assert sim.wait_idle()
+
+
+def test_a_mistake_of_the_librarys_is_not_hidden(
+    sim: Simulator, chain: Chain, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same error in a stream that nobody closed passes out, and the call is told as cancelled."""
+    stream = chain.stream("hi")
+    error = stumble(stream, monkeypatch, lambda: None)
+    with pytest.raises(AttributeError) as caught:
+        next(stream)
+    assert caught.value is error
+    assert recorder.seen[-2].facts["attempt"].reason is Reason.CANCELLED
+    assert recorder.seen[-1].facts["error"] is AttributeError
+    assert sim.wait_idle()
+
+
+def test_a_classifier_that_fails_over_a_broken_stream(sim: Simulator, chain: Chain, recorder: Recorder) -> None:
+    """What a plugin raises while it judges a broken stream passes out, and the stream is closed and told of."""
+
+    class Judge:
+        def orfallback_classify(self, outcome: Outcome) -> None:
+            if outcome.fault is not None:
+                raise ZeroDivisionError
+
+    sim.script("a/a", cut("content"))
+    chain.register(Judge())
+    with pytest.raises(ZeroDivisionError):
+        chain.stream("hi").read()
+    assert recorder.hooks.count("attempt_finished") == recorder.hooks.count("call_finished") == 1
+    assert recorder.seen[-2].facts["attempt"].reason is Reason.CANCELLED
+    assert recorder.seen[-1].facts["error"] is ZeroDivisionError
+    assert sim.wait_idle()
+
+
+def test_a_stream_that_was_read_stays_at_its_end(chain: Chain) -> None:
+    """After its end a stream has no next chunk, as often as it is asked."""
+    stream = chain.stream("hi")
+    assert list(stream)
+    assert [next(stream, None) for _ in range(2)] == [None, None]
 
 
 def test_many_close_and_one_reads(sim: Simulator, chain: Chain, recorder: Recorder) -> None:
