@@ -56,6 +56,11 @@ class Exchange:
         self.status = response.status_code
         self.headers = response.headers
 
+    @property
+    def good(self) -> bool:
+        """Whether the reply has a good status."""
+        return self.status is not None and self.status // 100 == 2
+
     def chunks(self, limit: int) -> Iterator[bytes]:
         """Yield the decoded body as it comes, each piece as soon as it is there.
 

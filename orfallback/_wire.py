@@ -62,7 +62,7 @@ class Wire:
         if cut is not None:
             return exchange.outcome(fault=cut.fault, detail=cut.detail)
         try:
-            if (exchange.status or 0) // 100 != 2:
+            if not exchange.good:
                 return _refusal(exchange)
             if stream:
                 return _open(exchange, self._timeouts.idle)

@@ -251,6 +251,7 @@ def test_a_wait_is_told_before_it_begins() -> None:
     facts = world.recorder.seen[3].facts
     assert (facts["attempt"].model, facts["target"], facts["wait"]) == ("a", B, 2.0)
     assert [len(seen.facts["call"].attempts) for seen in world.recorder.seen] == [0, 0, 1, 1, 1, 2, 2]
+    assert [seen.facts["target"] for seen in world.recorder.seen if seen.hook == "attempt_started"] == [A, B]
 
 
 def test_a_stream_is_committed_before_its_attempt_is_over() -> None:

@@ -37,17 +37,18 @@ class TestInterrupted:
     """An exception from outside passes out unchanged, and the observers hear of every end."""
 
     def test_while_a_target_is_asked(self, error: BaseException) -> None:
-        """An interrupted attempt is told as cancelled, and nobody else is asked."""
-        world = World((A, B), {"a": error})
+        """An interrupted attempt is told as cancelled, with its times, and nobody else is asked."""
+        world = World((A, B), {"a": BUSY, "b": error}, took=1.5)
         with pytest.raises(type(error)) as caught:
             world.complete()
         assert caught.value is error
-        assert world.told == "a"
+        assert world.told == "a 2 b"
         finished = world.recorder.seen[-2].facts["attempt"]
-        assert (finished.number, finished.model, finished.reason) == (1, "a", Reason.CANCELLED)
+        assert (finished.number, finished.model, finished.reason) == (2, "b", Reason.CANCELLED)
+        assert (finished.waited, finished.elapsed) == (2.0, 1.5)
         assert finished.endpoint == "https://one.test/v1"
         end = world.recorder.seen[-1].facts
-        assert (end["error"], end["call"].attempts) == (type(error), (finished,))
+        assert (end["error"], end["call"].attempts[1:]) == (type(error), (finished,))
         assert world.balanced()
 
     def test_while_it_waits(self, error: BaseException) -> None:

@@ -1,0 +1,107 @@
+"""One request and its reply, over a transport that answers by itself: which limits hold when, and what comes of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from typing import Any
+
+import pytest
+import requests
+from rows import BOTH
+
+from orfallback import Outcome, Timeouts
+from orfallback._chunks import Chunks
+from orfallback._request import Request
+from orfallback._watch import Watch
+from orfallback._wire import Wire
+from orfallback.testing import FakeClock
+
+REPLY = json.dumps({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}).encode()
+STREAM = b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\ndata: [DONE]\n\n'
+ASKED = Request("m", "http://x/v1/chat/completions", b"{}", {}, None)
+LIMITS = Timeouts(connect=1, first_token=2, idle=3, answer=4)
+
+
+class Double:
+    """A transport that remembers what it was told of limits, and answers with these bytes.
+
+    :ivar told: the limit's name, its seconds, the patience and the limit for connecting, when the request was sent.
+    """
+
+    def __init__(self, body: bytes = REPLY, status: int = 200) -> None:
+        self.told: tuple[str, float, float, float] | None = None
+        self.watch: Watch | None = None
+        self._body = body
+        self._status = status
+
+    def send(self, request: Request, watch: Watch) -> requests.Response:
+        """Answer."""
+        assert request is ASKED
+        self.watch = watch
+        self.told = (watch.limit, watch.seconds, watch.patience, watch.connecting())
+        response = requests.Response()
+        response.status_code, response.raw = self._status, io.BytesIO(self._body)
+        return response
+
+    def ask(self, mode: str, limits: Timeouts = LIMITS, deadline: float = math.inf) -> Outcome:
+        """Ask through it."""
+        transport: Any = self
+        return Wire(transport, limits, FakeClock()).ask(ASKED, stream=mode == "stream", deadline=deadline)
+
+    @property
+    def limit(self) -> tuple[str, float] | None:
+        """The limit at the end."""
+        return None if self.watch is None else (self.watch.limit, self.watch.seconds)
+
+
+@pytest.mark.parametrize(("mode", "limits", "told"), [
+    ("complete", LIMITS, ("answer", 4, 4, 1)),
+    ("stream", LIMITS, ("first_token", 2, 3, 1)),
+    ("stream", Timeouts(connect=1, first_token=5, idle=3), ("first_token", 5, 5, 1)),
+    ("complete", Timeouts(connect=None, answer=None), ("answer", math.inf, math.inf, math.inf)),
+    ("stream", Timeouts(connect=1, first_token=None, idle=3), ("first_token", math.inf, math.inf, 1)),
+    ("stream", Timeouts(connect=1, first_token=2, idle=None), ("first_token", 2, math.inf, 1)),
+])  # fmt: skip
+def test_the_limit_when_it_is_sent(mode: str, limits: Timeouts, told: tuple[str, float, float, float]) -> None:
+    """A whole answer has its own limit, a stream that of the first token; a socket that is told once, the longest."""
+    double = Double()
+    double.ask(mode, limits)
+    assert double.told == told
+
+
+def test_after_the_first_content_idle_is_the_limit() -> None:
+    """A stream that was begun may pause as long as ``idle``."""
+    double = Double(STREAM)
+    outcome = double.ask("stream")
+    assert isinstance(outcome.value, Chunks)
+    assert double.limit == ("idle", 3)
+
+
+@pytest.mark.parametrize("mode", BOTH)
+@pytest.mark.parametrize(("deadline", "seconds"), [(math.inf, 4.0), (2.0, 2.0)])
+def test_the_limit_of_a_refusals_body(mode: str, deadline: float, seconds: float) -> None:
+    """The body of a refusal may take as long as the call has left, five seconds at most."""
+    double = Double(b'{"error": {"message": "busy"}}', 503)
+    clock = FakeClock().monotonic()
+    outcome = double.ask(mode, Timeouts(connect=1, first_token=4, answer=4), clock + deadline)
+    assert (outcome.status, outcome.message, outcome.content) == (503, "busy", b'{"error": {"message": "busy"}}')
+    assert double.watch is not None
+    assert double.watch.limit == "answer"
+    assert double.watch.seconds == pytest.approx(seconds, abs=0.5)
+
+
+def test_a_refusals_body_may_take_five_seconds() -> None:
+    """However long an answer may take."""
+    double = Double(b"", 503)
+    double.ask("complete", Timeouts(answer=600))
+    assert double.limit == ("answer", 5.0)
+
+
+@pytest.mark.parametrize("mode", BOTH)
+@pytest.mark.parametrize(("status", "good"), [(200, True), (201, True), (299, True), (199, False), (300, False)])
+def test_good_statuses(mode: str, status: int, good: bool) -> None:
+    """Any 2xx is read as a reply, anything else as a refusal."""
+    outcome = Double(REPLY if mode == "complete" else STREAM, status).ask(mode)
+    assert (outcome.value is not None, outcome.error is None) == (good, good)
