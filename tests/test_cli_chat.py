@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from terminal import COMMAND, Terminal, heeding, in_terminal
 
 from conftest import Commands
+from orfallback import cli
 from orfallback.testing import Simulator, answer, error_in_200, reply, silence, status
 
 BUSY, NEXT = "mistralai/mistral-nemo", "mistralai/mistral-small-3.2-24b-instruct"
@@ -30,6 +33,25 @@ def at(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
     }.items():
         monkeypatch.setenv(name, value)
     return sim
+
+
+class Keyboard(io.TextIOWrapper):
+    """Stands for a terminal on stdin, at which this is typed."""
+
+    def __init__(self, typed: str) -> None:
+        super().__init__(io.BytesIO(typed.encode()))
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+class Screen(io.StringIO):
+    """Stands for a terminal on stdout."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
 
 
 @pytest.mark.parametrize("mode", ["--stream", "--no-stream"])
@@ -130,6 +152,56 @@ def test_a_forgotten_dash_is_told(at: Simulator, tmp_path: Path) -> None:
         os.close(writer)
     assert done.returncode == 0
     assert "not read" not in done.stderr
+
+
+@pytest.mark.parametrize("asks", [True, False], ids=["counts", "cannot count"])
+def test_a_forgotten_dash_behind_a_pipe(
+    asks: bool, at: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe that holds something is told as a file is; where no system says what it holds, the answer comes alone."""
+    if not asks:
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    reader, writer = os.pipe()
+    os.write(writer, b"notes")
+    os.close(writer)
+    with os.fdopen(reader) as given:
+        monkeypatch.setattr("sys.stdin", given)
+        assert cli.run(["chat", "Hi"]) == 0
+        assert given.read() == "notes"
+    out, err = capsys.readouterr()
+    assert out == "Blue light scatters most.\nAlways.\n"
+    assert ('put "-" where it belongs' in err) is asks
+
+
+def test_quiet_tells_of_no_dash(
+    at: Simulator, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With -q nothing is told of what was left on stdin."""
+    (tmp_path / "notes.txt").write_text("notes")
+    with (tmp_path / "notes.txt").open() as given:
+        monkeypatch.setattr("sys.stdin", given)
+        assert cli.run(["chat", "-q", "Hi"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_prompt_that_is_typed(
+    at: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dash where stdin is a terminal says what is waited for, and takes what is typed up to Ctrl-D."""
+    monkeypatch.setattr("sys.stdin", Keyboard("Why?\nBriefly.\n"))
+    assert cli.run(["chat", "-"]) == 0
+    assert capsys.readouterr().err.startswith("Reading from the terminal; Ctrl-D ends.\n")
+    assert at.requests[-1].body["messages"] == [{"role": "user", "content": "Why?\nBriefly."}]
+
+
+def test_a_closed_stdin_holds_no_prompt(
+    at: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without words and without stdin there is no prompt."""
+    monkeypatch.setattr("sys.stdin", None)
+    assert cli.run(["chat"]) == 2
+    assert "the prompt is empty" in capsys.readouterr().err
+    assert at.requests == []
 
 
 @pytest.mark.parametrize("words", [[], [""], ["  "], ["-"]])
@@ -289,6 +361,29 @@ def test_a_conversation(columns: int, at: Simulator) -> None:
         "Be brief.", "How are you?", "Fine.", "Really?",
     ]  # fmt: skip
     assert "Traceback" not in seen.text
+
+
+def test_a_conversation_into_a_file(
+    at: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A conversation whose stdout is no terminal has the answers alone there, and its prompts on stderr."""
+    monkeypatch.setattr("sys.stdin", Keyboard("Why?\nReally?\n"))
+    assert cli.run(["chat", "-m", "a/one"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "Blue light scatters most.\nAlways.\n" * 2
+    assert err.count("> ") == 3
+    said = [message["content"] for message in at.requests[-1].body["messages"]]
+    assert said == ["Why?", "Blue light scatters most.\nAlways.", "Really?"]
+
+
+def test_a_conversation_without_readline(at: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Python has no readline, lines are read all the same."""
+    screen = Screen()
+    monkeypatch.setitem(sys.modules, "readline", None)
+    monkeypatch.setattr("sys.stdin", Keyboard("Why?\n"))
+    monkeypatch.setattr("sys.stdout", screen)
+    assert cli.run(["chat", "-m", "a/one"]) == 0
+    assert screen.getvalue() == "> Blue light scatters most.\nAlways.\n> "
 
 
 def test_ctrl_c_stops_an_answer_and_goes_on(at: Simulator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from terminal import COMMAND, Terminal, in_terminal
 
 from conftest import KEY, Commands
-from orfallback import Attempt
+from orfallback import Attempt, cli
 from orfallback.cli._check._trial import Result, Trial
-from orfallback.cli._console import span
+from orfallback.cli._console import Narrator, span
 from orfallback.cli._reading import LONGEST
 from orfallback.cli._shown import shown
 from orfallback.cli._usage import cost_of, finite, tokens_of
@@ -236,6 +238,20 @@ def test_input_without_end(arguments: tuple[str, ...], at: Simulator) -> None:
     assert f"is longer than {LONGEST // 1024 // 1024} MB" in done.stderr
 
 
+def test_input_that_cannot_be_read(
+    at: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stdin that nobody can read, here one that is open for writing alone, is told with the system's reason."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "rb") as unreadable:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(unreadable))
+        status = cli.run(["chat"])
+    os.close(reader)
+    assert status == 2
+    assert "what is on stdin cannot be read: Bad file descriptor" in capsys.readouterr().err
+    assert at.requests == []
+
+
 def test_a_coloured_pipe_keeps_whole_lines(at: Simulator, command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     """FORCE_COLOR makes no terminal of a pipe: there is no end of a line to break at."""
     at.script("a/busy", status(502, message="x" * 300))
@@ -271,6 +287,13 @@ def test_a_command_that_is_misspelt(command: Commands) -> None:
     done = command("chta", "Hi")
     assert done.status == 2
     assert "did you mean 'chat'?" in done.err
+
+
+def test_a_command_that_there_is_not(command: Commands) -> None:
+    """A command that is like none is told as such."""
+    done = command("frobnicate")
+    assert (done.status, done.out) == (2, "")
+    assert "No such command 'frobnicate'" in done.err
 
 
 def test_a_refusal_is_told(at: Simulator, command: Commands) -> None:
@@ -374,6 +397,24 @@ def test_a_last_resort_is_no_answer(
     assert "the last resort of a plugin" in command("explain", "--plugin", "resort", "--status", "502").out
 
 
+@pytest.mark.parametrize("asked", [True, False], ids=["asked", "nobody asked"])
+def test_a_last_resort_is_told_as_one(
+    asked: bool, at: Simulator, tmp_path: Path, command: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a plugin answers in the place of all models is not told as an answer of the last one, or of none."""
+    name = f"resort_{asked}"
+    (tmp_path / f"{name}.py").write_text(
+        f"def orfallback_admit():\n    return {None if asked else 1e6}\n\n\n"
+        "def orfallback_exhausted():\n    return 'Sorry.'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    at.default(status(502))
+    done = command("chat", "-v", "--plugin", name, "-m", "a/b", "Hi")
+    assert (done.status, done.out) == (0, "Sorry.\n")
+    assert done.err.splitlines()[-1] == "  the last resort of a plugin"
+    assert len(at.requests) == asked
+
+
 # -- explain --
 
 
@@ -424,6 +465,21 @@ def test_words_are_not_broken(at: Simulator) -> None:
     words = " ".join(seen.text.split())
     assert "one two three four five six seven eight nine ten eleven twelve" in words
     assert max(len(line.rstrip()) for line in seen.lines) <= 40
+
+
+def test_quiet_leaves_what_has_to_be_known() -> None:
+    """Who wants quiet is told what went wrong, and what has to be known; nothing else."""
+    told = io.StringIO()
+    narrator = Narrator(Console(file=told), quiet=True)
+    narrator.say("said")
+    narrator.note("noted")
+    narrator.mend("mended")
+    narrator.attempt(Attempt(1, "a", "u"))
+    narrator.waits(2.0, "a")
+    assert told.getvalue() == ""
+    narrator.warn("warned")
+    narrator.fail("failed", "do this")
+    assert told.getvalue() == "! warned\n✗ failed\n  → do this\n"
 
 
 def test_the_speed_of_what_came_at_once() -> None:

@@ -19,10 +19,14 @@ KEY = "sk-or-v1-CANARYKEY00000000"
 
 def test_the_models_that_are_listed(sim: Simulator) -> None:
     """``GET /models`` is asked with the key, and without a body; the models come with the day that ends them."""
-    sim.script("GET /models", reply({"data": [{"id": "a/a", "expiration_date": "2026-12-01"}, {"id": "b/b"}, {}, 7]}))
+    told = [{"id": "a/a", "expiration_date": "2026-12-01"}, {"id": "b/b", "expiration_date": "2026-02-30"}]
+    sim.script("GET /models", reply({"data": [*told, {"id": "c/c"}, {}, 7]}))
     with Service(sim.base_url, Secret(KEY)) as service:
         found = listed(service.get("/models"))
-    assert found == (Model("a/a", datetime(2026, 12, 1, tzinfo=timezone.utc)), Model("b/b", None))
+    # No calendar has the other day.
+    assert found == (
+        Model("a/a", datetime(2026, 12, 1, tzinfo=timezone.utc)), Model("b/b", None), Model("c/c", None),
+    )  # fmt: skip
     (got,) = sim.requests
     assert (got.method, got.path, got.raw, got.authorized) == ("GET", "/api/v1/models", b"", True)
     assert "content-type" not in got.headers

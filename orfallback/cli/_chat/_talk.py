@@ -134,9 +134,10 @@ def _broken(error: StreamInterrupted) -> Failed:
 
 def described(completion: Completion) -> str:
     """Return who served, and what it took, on one line."""
-    attempt = completion.attempts[-1] if completion.attempts else None
+    # A last resort was served by no model: the times of an attempt that failed are not its own.
+    attempt = None if completion.degraded else completion.attempts[-1]
     usage = completion.usage or {}
-    parts = [shown(completion.model, 256)]
+    parts = ["the last resort of a plugin" if attempt is None else shown(completion.model, 256)]
     if completion.provider:
         parts.append(f"by {shown(completion.provider, 100)}")
     for name, way in (("prompt_tokens", "in"), ("completion_tokens", "out")):
