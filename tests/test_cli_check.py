@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import queue
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -14,6 +16,7 @@ from terminal import COMMAND, Terminal, heeding, in_terminal
 
 from conftest import Commands
 from orfallback import DEFAULT_MODELS, Attempt, Reason, Verdict
+from orfallback.cli._check._together import together
 from orfallback.cli._check._trial import Result, State, Trial, percentile
 from orfallback.cli._watching import Failure
 from orfallback.testing import Simulator, answer, cut, drip, empty_deltas, error_in_200, reply, silence, status
@@ -217,6 +220,29 @@ def test_all_are_asked_at_once(at: Simulator, command: Commands) -> None:
     assert max(times) - min(times) < 0.5
 
 
+def test_waiting_in_short_glances_loses_nothing(
+    at: Simulator, command: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits looks up again and again, so that Ctrl-C is heard everywhere, and has every result all the same."""
+    monkeypatch.setattr("orfallback.cli._check._together._GLANCE", 0.001)
+    found = plain("--deadline", "0.2", *models("slow", "ok", "busy"), command=command)[1]["models"]
+    assert [each["state"] for each in found] == ["slow", "ok", "busy"]
+
+
+@pytest.mark.parametrize("error", [queue.Empty, ZeroDivisionError, SystemExit])
+def test_what_a_thread_raises_is_raised(error: type[BaseException]) -> None:
+    """Whatever the work in a thread raises reaches the one that waits, behind what was made before."""
+
+    def work(thing: int) -> Iterator[int]:
+        yield thing
+        raise error
+
+    made = together(work, [1], 1)
+    assert next(made) == (1, 1)
+    with pytest.raises(error):
+        next(made)
+
+
 def test_what_is_asked(at: Simulator, command: Commands) -> None:
     """The question, parameters and a bound for the answer are sent; a parameter of one's own wins."""
     command("check", *models("ok"))
@@ -225,6 +251,29 @@ def test_what_is_asked(at: Simulator, command: Commands) -> None:
     body = at.requests[-1].body
     assert (body["messages"][0]["content"], body["max_tokens"]) == ("Hm?", 5)
     assert "stream" not in body
+
+
+def test_an_empty_question(at: Simulator, command: Commands) -> None:
+    """A question of nothing is wrong usage, and nobody is asked."""
+    done = command("check", "--prompt", " ", *models("ok"))
+    assert (done.status, done.out) == (2, "")
+    assert "the prompt is empty" in done.err
+    assert at.requests == []
+
+
+@pytest.mark.parametrize("mode", ["--stream", "--no-stream"])
+def test_what_is_odd_about_an_answer_is_noted(mode: str, at: Simulator, command: Commands) -> None:
+    """An answer that was cut at its longest, or has no text, is an answer; the note says so."""
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    at.script("a/long", answer("Half an", finish_reason="length"))
+    at.script("a/tool", answer("", tool_calls=[call], finish_reason="tool_calls"))
+    found = plain(mode, *models("long", "tool", "ok"), command=command)[1]["models"]
+    assert [each["state"] for each in found] == ["ok"] * 3
+    assert [each["note"] for each in found] == [
+        "by Simulated, finish_reason length",
+        "by Simulated, no text, finish_reason tool_calls",
+        "by Simulated",
+    ]
 
 
 def test_tokens_that_nobody_counted(at: Simulator, command: Commands) -> None:

@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 import trustme
-from places import plain_port
+from places import bad_label, plain_port
 
 from conftest import KEY, Commands
+from orfallback import Attempt, Fault, Reason, Verdict
+from orfallback.cli._advice import advise
+from orfallback.cli._settings import Settings
+from orfallback.cli._watching import Failure
 from orfallback.testing import Simulator, redirect, reply, status
 
 ASKING = [pytest.param(("chat", "Hi"), id="chat"), pytest.param(("check",), id="check")]
@@ -171,6 +175,31 @@ def test_a_dead_proxy(
     assert mend == f"It is set by {variable}: correct it, unset it, or add the host to NO_PROXY"
 
 
+@pytest.mark.parametrize("arguments", ASKING)
+def test_a_proxy_that_wants_a_login(
+    arguments: tuple[str, ...], sim: Simulator, command: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that refuses is told as that, not as the endpoint behind it."""
+    sim.default(status(407, message="who are you?"))
+    proxy = sim.base_url.removeprefix("http://").partition("/")[0]
+    monkeypatch.setenv("HTTP_PROXY", f"http://{proxy}")
+    sentence, mend = mistaken(command, *arguments, "--base-url", "http://model.example/api/v1", "--delay", "0")
+    assert sentence == f"The proxy {proxy} wants a login"
+    assert mend.startswith("It is set by HTTP_PROXY: ")
+
+
+@pytest.mark.parametrize("arguments", ASKING)
+def test_a_proxy_that_this_machine_does_not_know(
+    arguments: tuple[str, ...], keyed: Simulator, command: Commands
+) -> None:
+    """A 407 where the environment names no proxy is a proxy's all the same."""
+    keyed.default(status(407, message="who are you?"))
+    sentence, mend = mistaken(command, *arguments)
+    assert sentence.startswith("The proxy to 127.0.0.1:")
+    assert sentence.endswith(" failed: who are you?")
+    assert mend == "See the proxy settings of this machine"
+
+
 @contextmanager
 def certified(host: str, days: int) -> Iterator[tuple[Simulator, trustme.CA]]:
     """A server whose certificate is for a host, and runs out in so many days."""
@@ -246,6 +275,24 @@ def test_a_path_that_the_server_does_not_know(sim: Simulator, command: Commands)
     """The same over a path that is really not there."""
     sentence, _ = mistaken(command, "chat", "--base-url", sim.base_url.replace("/api", "/ipa"), "Hi")
     assert sentence.startswith("There is no chat API at")
+
+
+@pytest.mark.parametrize("arguments", ASKING)
+def test_a_host_that_cannot_be_asked(arguments: tuple[str, ...], command: Commands) -> None:
+    """A host's name that no resolver takes is told as a wrong base URL."""
+    with bad_label() as url:
+        sentence, mend = mistaken(command, *arguments, "--base-url", url, "--delay", "0")
+    assert sentence == f"{url} cannot be asked"
+    assert mend == "Is the base URL right?"
+
+
+@pytest.mark.parametrize("arguments", ASKING)
+def test_an_endpoint_that_is_not_set_up_right(arguments: tuple[str, ...], keyed: Simulator, command: Commands) -> None:
+    """Where the endpoint's own edge cannot reach what is behind it, its keeper has to mend it."""
+    keyed.default(status(526, message="invalid certificate at the origin"))
+    sentence, mend = mistaken(command, *arguments)
+    assert sentence.endswith(" is not set up right: 526 misconfigured: invalid certificate at the origin")
+    assert mend == "Whoever runs it has to mend it"
 
 
 @pytest.mark.parametrize("arguments", ASKING)
@@ -338,3 +385,29 @@ def test_a_message_that_is_no_mistake_in_the_set_up(keyed: Simulator, command: C
     assert command("chat", "-m", "a/gone", "-m", "a/busy", "Hi").status == 1
 
 
+# -- what no test can wait for, or nobody but OpenRouter says --
+
+
+@pytest.mark.parametrize(
+    ("url", "mend"),
+    [
+        ("https://model.example/v1", "Does the server speak plain HTTP? Then the base URL begins with http://"),
+        ("http://model.example/v1", "Is this machine on the network? Does it need a proxy (HTTPS_PROXY)?"),
+    ],
+)
+def test_a_connection_that_never_comes_about(url: str, mend: str) -> None:
+    """Who takes a connection and says nothing in the TLS handshake may not speak TLS."""
+    verdict = Verdict.fallback(Reason.TIMEOUT)
+    silent = Failure(Attempt(1, "a/b", url, verdict=verdict, message="no connection within 5 s"), Fault.TIMEOUT)
+    told = advise([silent], Settings({"OPENROUTER_BASE_URL": url}), lambda _: [])
+    assert told == ("model.example cannot be reached: no connection within 5 s", mend)
+
+
+def test_no_credit_at_openrouter() -> None:
+    """Where OpenRouter wants payment it is said where credit is bought, and that there are free models."""
+    unpaid = Attempt(1, "a/b", "u", status=402, verdict=Verdict.fallback(Reason.PAYMENT), message="no credits")
+    told = advise([Failure(unpaid, None)], Settings({"OPENROUTER_API_KEY": KEY}), lambda _: [])
+    assert told is not None
+    assert told.sentence == "openrouter.ai wants payment: no credits"
+    assert told.mend.startswith("Add credit at https://openrouter.ai/settings/credits, ")
+    assert told.mend.endswith("ask models whose id ends in :free")

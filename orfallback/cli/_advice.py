@@ -80,10 +80,6 @@ def _wrong_path(failure: Failure) -> bool:
 # -- what to do --
 
 
-def _no_key(_: Failure, settings: Settings) -> Advice:
-    return Advice(*_mends.no_key(settings.key_variable))
-
-
 def _denied(failure: Failure, settings: Settings) -> Advice:
     said = _said(failure)
     if settings.secret is None:
@@ -172,7 +168,6 @@ def _said(failure: Failure) -> str:
 
 #: What all attempts of a call have to be, and what is said then; the first that holds.
 _ADVICE: tuple[tuple[Callable[[Failure], bool], Callable[[Failure, Settings], Advice]], ...] = (
-    (_fault(Fault.NO_KEY), _no_key),
     (_fault(Fault.PROXY), _proxy),
     (lambda failure: failure.attempt.status == 407, _proxy),
     (_fault(Fault.CERTIFICATE), _certificate),

@@ -6,16 +6,16 @@ import os
 from pathlib import PurePath
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
-_SHELLS = ("bash", "zsh", "fish")
+_SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 _PROGRAM = "orfallback"
 # Where click looks for what the script asks.
 _VARIABLE = "_ORFALLBACK_COMPLETE"
 
 
 @click.command(short_help="Print a script for shell completion.")
-@click.argument("shell", type=click.Choice(_SHELLS), metavar="[bash|zsh|fish]", required=False)
+@click.argument("shell", type=click.Choice([*_SHELLS]), metavar="[bash|zsh|fish]", required=False)
 @click.pass_context
 def completion(ctx: click.Context, shell: str | None) -> None:
     """Print a script that completes commands, options and models.
@@ -30,10 +30,7 @@ def completion(ctx: click.Context, shell: str | None) -> None:
     fish, once:
         orfallback completion fish > ~/.config/fish/completions/orfallback.fish
     """
-    chosen = shell or _own_shell()
-    made = get_completion_class(chosen)
-    if made is None:
-        raise click.UsageError(f"click knows no completion for {chosen}")
+    made = _SHELLS[shell or _own_shell()]
     click.echo(made(ctx.find_root().command, {}, _PROGRAM, _VARIABLE).source())
 
 

@@ -53,14 +53,20 @@ def _labour(
 ) -> None:
     """Work until nothing is left to do, which None says."""
     try:
-        while not todo.empty():
-            # Another thread may have been faster.
-            thing = todo.get_nowait()
+        for thing in _taken(todo):
             for each in work(thing):
                 made.put((thing, each))
-    except queue.Empty:
-        pass
     except BaseException as error:  # noqa: BLE001 - raised above, in the thread that waits
         made.put(error)
         return
     made.put(None)
+
+
+def _taken(todo: queue.SimpleQueue[_Thing]) -> Iterator[_Thing]:
+    """Yield what is left to do; the other threads take of it, too."""
+    while True:
+        try:
+            thing = todo.get_nowait()
+        except queue.Empty:
+            return
+        yield thing
