@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import socket
 import sys
@@ -13,6 +14,7 @@ from terminal import Terminal, in_terminal
 
 from conftest import KEY, Commands
 from orfallback import DEFAULT_MODELS
+from orfallback.cli._doctor._setup import set_up
 from orfallback.testing import Simulator, silence, status
 
 BROKEN = "raise ZeroDivisionError('by nothing')\n"
@@ -208,6 +210,62 @@ def test_an_old_urllib3(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None
     found = doctor("--offline")["versions"]
     assert ("problem", "urllib3 2.6.2") in [(state, told[:13]) for state, told, _ in found]
     assert any("pip install" in mend and "urllib3" in mend for _, _, mend in found)
+
+
+def test_a_package_that_is_missing(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that is not there is a problem, with what to install."""
+    version = importlib.metadata.version
+
+    def absent(name: str) -> str:
+        if name == "pluggy":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr("importlib.metadata.version", absent)
+    ((state, found, mend),) = doctor("--offline")["versions"]
+    assert state == "problem"
+    assert found.startswith("pluggy missing is not what orfallback demands (")
+    assert 'pip install "pluggy' in mend
+
+
+def test_a_library_that_is_not_installed(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run from its directory, the library knows no demands: that is a note, and the rest is looked at."""
+
+    def absent(name: str) -> list[str]:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.requires", absent)
+    found = doctor("--offline")
+    ((state, told, mend),) = found["versions"]
+    assert (state, told) == ("note", "orfallback runs from a directory, not installed")
+    assert "pip install" in mend
+    assert states(found)["plugins"] == "ok"
+
+
+def test_what_was_set_up_shows_no_key() -> None:
+    """What is handed from the set-up to the examinations shows no key in a traceback that shows variables."""
+    setup = set_up({"OPENROUTER_API_KEY": KEY}, {"models": (), "base_url": None, "key_variable": None, "plugins": ()})
+    assert setup.settings.secret is not None
+    assert "CANARY" not in repr(setup)
+
+
+def test_an_installed_plugin(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An installed plugin that the environment names is loaded; one that cannot be imported is told with its mend."""
+    info = tmp_path / "doctors_dist-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: doctors-dist\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[orfallback]\nwell = doctors_well\nill = doctors_ill\n")
+    (tmp_path / "doctors_well.py").write_text("def orfallback_call_started(): pass\n")
+    (tmp_path / "doctors_ill.py").write_text("import no_such_module_at_all\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ORFALLBACK_PLUGINS", "ill,well")
+    ill, loaded = doctor("--offline")["plugins"]
+    assert ill == (
+        "problem",
+        "plugin ill of doctors-dist cannot be imported: No module named 'no_such_module_at_all'",
+        "Install what doctors-dist lacks, or do without ill",
+    )
+    assert loaded == ("ok", "logging, well loaded", "")
 
 
 def test_plugins_that_cannot_be_loaded(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -180,6 +180,8 @@ def test_no_key_elsewhere(sim: Simulator, doctor: Doctor) -> None:
         ),
         ({"limit": None, "limit_remaining": None, "usage": 0.004}, "credit", "ok", "$0.0040 used"),
         ({"limit_remaining": 1e300}, "credit", "ok", "$1e+300 left"),
+        ({"limit": "10", "limit_remaining": "plenty"}, "credit", "ok", "the key's limit is $10.00"),
+        ({"limit": 10**400, "limit_remaining": 5}, "credit", "ok", "$5.00 left"),
         ({"is_free_tier": True}, "account", "ok", "free tier"),
         ({"expires_at": on(-2)}, "expiry", "problem", "expired on"),
         ({"expires_at": on(3.5)}, "expiry", "note", "in 3 days"),

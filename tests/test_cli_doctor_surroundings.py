@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 from doctors import Doctor, states
+from places import bad_label
 
 from conftest import KEY, Commands
 from orfallback.testing import Simulator
@@ -47,6 +48,13 @@ def test_no_such_host(doctor: Doctor) -> None:
     assert (state, "has no address" in found, "network" in mend) == ("problem", True, True)
 
 
+def test_a_name_that_no_resolver_takes(doctor: Doctor) -> None:
+    """A host's name that cannot be looked up is a wrong base URL, not a network that is down."""
+    with bad_label() as url:
+        ((state, found, mend),) = doctor("--base-url", url)["endpoint"]
+    assert (state, found, mend) == ("problem", f"{url} cannot be asked", "Is the base URL right?")
+
+
 def test_a_dead_proxy(nobody: str, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that is dead is named with its variable, without its password."""
     monkeypatch.setenv("http_proxy", nobody.replace("http://", "http://me:HIDDEN@").removesuffix("/api/v1"))
@@ -57,11 +65,19 @@ def test_a_dead_proxy(nobody: str, doctor: Doctor, monkeypatch: pytest.MonkeyPat
     assert "HIDDEN" not in repr(found)
 
 
-def test_no_proxy(at: Simulator, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("variable", ["no_proxy", "NO_PROXY"])
+def test_no_proxy(variable: str, at: Simulator, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that is not asked is told with what exempts the host."""
     monkeypatch.setenv("http_proxy", "http://model.example:3128")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert doctor()["proxy"] == [("ok", "none: no_proxy exempts the host", "")]
+    monkeypatch.setenv(variable, "127.0.0.1")
+    assert doctor()["proxy"] == [("ok", f"none: the host is exempted by {variable}", "")]
+
+
+def test_a_proxy_that_the_system_passes_by(at: Simulator, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no variable exempts the host, as on macOS and Windows, the system's settings are named."""
+    monkeypatch.setenv("http_proxy", "http://model.example:3128")
+    monkeypatch.setattr("requests.utils.proxy_bypass", lambda _: True)
+    assert doctor("--offline")["proxy"] == [("ok", "none: the host is exempted by the system's settings", "")]
 
 
 def test_a_proxy_that_speaks_socks(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +123,13 @@ def test_a_bad_ca_bundle(
     ((state, found, mend),) = doctor("--offline")["certificates"]
     assert (state, words in found, "REQUESTS_CA_BUNDLE" in mend) == ("problem", True, True)
     assert states(doctor("--offline", "--base-url", "http://127.0.0.1/v1"))["certificates"] == "note"
+
+
+def test_a_directory_of_certificates(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A bundle may be a directory; nobody looks for faults in it."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    ((state, found, _),) = doctor("--offline")["certificates"]
+    assert (state, found) == ("ok", f"those of {tmp_path}, named by REQUESTS_CA_BUNDLE")
 
 
 def test_the_key_in_clear_text(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def _proxy(url: str) -> Finding:
     proxy = proxy_for(url)
     if proxy is None:
         exempt = exempted(url)
-        return Finding("ok", "proxy", f"none: {exempt.variable} exempts the host" if exempt else "none")
+        return Finding("ok", "proxy", f"none: the host is exempted by {exempt.variable}" if exempt else "none")
     found = f"{proxy.value}, set by {proxy.variable}"
     if wants_socks(url):
         return Finding(
