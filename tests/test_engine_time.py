@@ -139,6 +139,15 @@ def test_the_deadline_is_never_waited_past(seconds: float, took: float, script: 
     assert world.recorder.hooks.count("falling_back") == sum(map(str.isalpha, told)) - 1
 
 
+@pytest.mark.parametrize(("took", "kind"), [(5.9, ChainExhausted), (6.0, DeadlineExceeded), (6.1, DeadlineExceeded)])
+def test_the_deadline_itself_is_late(took: float, kind: type[Exception]) -> None:
+    """A call whose last attempt ends at the very instant of the deadline is late."""
+    world = World((A,), {"a": GONE}, seconds=6.0, took=took)
+    with pytest.raises(FallbackError) as caught:
+        world.complete()
+    assert type(caught.value) is kind
+
+
 @pytest.mark.parametrize("seconds", [0.0, -1.0, -math.inf])
 def test_a_deadline_that_is_past_asks_nobody(seconds: float) -> None:
     """A call whose time is up before it begins makes no attempt."""

@@ -11,7 +11,7 @@ import pytest
 import requests
 from rows import BOTH
 
-from orfallback import Outcome, Timeouts
+from orfallback import Fault, Outcome, Timeouts, _reply
 from orfallback._chunks import Chunks
 from orfallback._request import Request
 from orfallback._watch import Watch
@@ -105,3 +105,12 @@ def test_good_statuses(mode: str, status: int, good: bool) -> None:
     """Any 2xx is read as a reply, anything else as a refusal."""
     outcome = Double(REPLY if mode == "complete" else STREAM, status).ask(mode)
     assert (outcome.value is not None, outcome.error is None) == (good, good)
+
+
+@pytest.mark.parametrize("mode", BOTH)
+def test_too_many_values(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body of too many values is told as such, with its beginning."""
+    monkeypatch.setattr(_reply, "MOST_VALUES", 3)
+    outcome = Double(b'{"a":[1,2,3]}').ask(mode)
+    assert (outcome.fault, outcome.detail) == (Fault.TOO_LARGE, "the body holds more than 3 values")
+    assert (outcome.content, outcome.value, outcome.status) == (b'{"a":[1,2,3]}', None, 200)
