@@ -8,6 +8,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from terminal import in_terminal
 
+from conftest import Commands
 from orfallback import Chain, hookspecs
 from orfallback.cli import cli
 from orfallback.testing import FakeClock, Simulator, answer, status
@@ -89,6 +92,15 @@ def install(place: Path, points: str) -> Path:
 def site(tmp_path: Path) -> Path:
     """A place with a distribution of nine plugins, two of which can be loaded."""
     return install(tmp_path / "site", _POINTS)
+
+
+@pytest.fixture
+def here(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The same, where this process finds it."""
+    monkeypatch.syspath_prepend(site)
+    yield site
+    for name in _MODULES:
+        sys.modules.pop(f"{name}_plugin", None)
 
 
 def run(*arguments: str, here: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -259,6 +271,33 @@ def test_a_module_of_a_distribution(site: Path) -> None:
     assert (plugin["name"], plugin["package"], plugin["version"]) == ("good_plugin:Plugin", "fake-dist", "1.0")
 
 
+def test_a_module_of_an_editable_distribution(site: Path, tmp_path: Path) -> None:
+    """A distribution that was installed where its files lie is the origin of a module there."""
+    source = tmp_path / "the source"
+    source.mkdir()
+    (source / "module_plugin.py").write_text(_HOOK)
+    (site / "module_plugin.py").unlink()
+    (site / "fake_dist-1.0.dist-info" / "direct_url.json").write_text(json.dumps({"url": source.as_uri()}))
+    path = os.pathsep.join([str(site), str(source)])
+    plugin = shown("-p", "module_plugin", PYTHONPATH=path)["plugins"][2]
+    assert (plugin["name"], plugin["package"], plugin["version"]) == ("module_plugin", "fake-dist", "1.0")
+
+
+def test_a_library_that_is_not_installed(command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run from its directory, the library has no version to tell of its own plugins."""
+
+    def absent(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", absent)
+    found = json.loads(command("plugins", "--json").out)
+    assert [(each["name"], each["package"], each["version"]) for each in found["plugins"]] == [
+        ("strategies", "orfallback", None),
+        ("logging", "orfallback", None),
+    ]
+    assert re.search(r"^logging +orfallback +loaded$", command("plugins").out, re.MULTILINE)
+
+
 def test_a_file_that_hides_a_distribution(site: Path, tmp_path: Path) -> None:
     """A file in the current directory is not taken for the installed package whose name it bears."""
     here = tmp_path / "here"
@@ -290,6 +329,23 @@ def test_an_installed_plugin_that_cannot_be_loaded(named: str, says: str, site: 
     assert ("logging" in done.stdout) is ("-nope" not in named)
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_each_failure_is_told(here: Path, command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that cannot be loaded are told, each with its mend, behind those that are loaded."""
+    monkeypatch.setenv("ORFALLBACK_PLUGINS", "broken,good,nope")
+    done = command("plugins", "-p", "zero_plugin")
+    assert done.status == 3
+    assert re.search(r"^good +fake-dist 1\.0 +loaded$", done.out, re.MULTILINE)
+    assert re.search(r"^module +fake-dist 1\.0 +installed, not loaded$", done.out, re.MULTILINE)
+    assert "To load what is not: ORFALLBACK_PLUGINS=broken,good,nope,leaves,missing," in done.out
+    broken, lacks, nope, modules, zero, traceback = done.err.splitlines()
+    assert broken == "✗ plugin broken of fake-dist cannot be imported: No module named 'no_such_module_at_all'"
+    assert lacks == "  → Install what fake-dist lacks, or do without broken"
+    assert nope.startswith("✗ no plugin named nope; installed: broken, good, ")
+    assert modules == "  → ORFALLBACK_PLUGINS takes the names of installed plugins; modules are for --plugin"
+    assert zero == "✗ plugin zero_plugin cannot be imported: ZeroDivisionError: division by zero"
+    assert traceback == '  → The traceback is shown by: python -c "import zero_plugin"'
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,9 @@ def _show(console: Console, found: Sequence[Plugin], hooks: Mapping[str, Hook]) 
     rows = [(_name(each.name), _origin(each.origin), Text(each.state, style=_STYLES[each.state])) for each in found]
     put(console, Text("Plugins, in the order in which they were registered", style="bold"))
     put(console, *_rows(console, ("plugin", "from", "state"), rows))
-    idle = [shown(plugin.name) for plugin in found if plugin.state == INSTALLED]
+    # What is named already, and failed, would fail again.
+    wanted, _ = plugins_from_env(os.environ)
+    idle = [shown(plugin.name) for plugin in found if plugin.state == INSTALLED and plugin.name not in wanted]
     if idle:
         names = ",".join([*filter(None, [shown(os.environ.get(_VARIABLE, ""))]), *idle])
         put(console, Text(f"To load what is not: {_VARIABLE}={names}"))
