@@ -114,3 +114,53 @@ def test_too_many_values(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = Double(b'{"a":[1,2,3]}').ask(mode)
     assert (outcome.fault, outcome.detail) == (Fault.TOO_LARGE, "the body holds more than 3 values")
     assert (outcome.content, outcome.value, outcome.status) == (b'{"a":[1,2,3]}', None, 200)
+
+
+PAGE = b"<HTML><head>\n<TITLE lang=en>Bad\n gateway</TITLE>"
+
+
+@pytest.mark.parametrize(("body", "detail"), [
+    (b"", "not JSON: an empty body"),
+    (b" \n ", "not JSON: an empty body"),
+    (b"oops", "not JSON: 4 bytes"),
+    (b"<p>oops", "not JSON: 7 bytes"),
+    (PAGE, "not JSON: an HTML page: Bad gateway"),
+    (PAGE.lower(), "not JSON: an HTML page: bad gateway"),
+    (b"<html>" + b" " * 4_083 + b"<title>far</title>", "not JSON: an HTML page"),
+    (b"<html>" + b" " * 4_082 + b"<title>far</title>", "not JSON: an HTML page: f"),
+    (b"<html><title></title>", "not JSON: an HTML page"),
+    (b"<html><title>" + b"x" * 300, "not JSON: an HTML page: " + "x" * 200),
+    (b"[1]", "no JSON object"),
+    (b"null", "no JSON object"),
+    (b'"Hi"', "no JSON object"),
+    (b"x" * 70_000, "not JSON: 70000 bytes"),
+])  # fmt: skip
+def test_what_is_no_reply(body: bytes, detail: str) -> None:
+    """A body that is no JSON object is told by what it is, without quoting what may be half an answer."""
+    outcome = Double(body).ask("complete")
+    assert (outcome.fault, outcome.detail) == (Fault.MALFORMED, detail)
+    assert (outcome.content, outcome.value, outcome.error) == (body[:65_536], None, None)
+
+
+@pytest.mark.parametrize(("body", "message"), [
+    (b"", "an empty body"),
+    (b"busy\x1b[31m", "busy [31m"),
+    (PAGE, "an HTML page: Bad gateway"),
+    (b"<html>", "an HTML page"),
+    ("🐎".encode() * 300, "🐎" * 250),
+    (b"x" * 70_000, "x" * 499 + "…"),
+])  # fmt: skip
+def test_what_a_refusal_says(body: bytes, message: str) -> None:
+    """A refusal that is no JSON is quoted, cleaned and bounded; a page is not, but for its title."""
+    outcome = Double(body, 502).ask("complete")
+    assert (outcome.fault, outcome.message) == (None, message)
+    assert outcome.content == body[:65_536]
+
+
+def test_a_reply_is_kept_as_it_came() -> None:
+    """The beginning of a reply is kept beside what it says, an error inside a 200 without what was sent."""
+    outcome = Double().ask("complete")
+    assert (outcome.content, outcome.value, outcome.body) == (REPLY, json.loads(REPLY), json.loads(REPLY))
+    told = {"error": {"code": 502, "message": "no"}, "padding": "x" * 70_000}
+    outcome = Double(json.dumps(told).encode()).ask("complete")
+    assert (outcome.body, outcome.value, outcome.message) == (told, told, "no")
