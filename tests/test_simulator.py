@@ -988,6 +988,12 @@ class TestPackage:
         with pytest.raises(ValueError, match=rf"{name} must be one of '\w+', .+ not 'odd'"):
             behaviour(*body, **{name: "odd"})
 
+    @pytest.mark.parametrize("code", [0, 99, 1000])
+    def test_a_status_that_is_none_is_refused(self, code: int) -> None:
+        """What no status line can hold is refused when the behaviour is made."""
+        with pytest.raises(ValueError, match=rf"code is an HTTP status of three digits, not {code}"):
+            status(code)
+
     def test_names_load_when_they_are_used(self) -> None:
         """Importing the package loads neither sockets nor anything else of it; every name resolves."""
         code = "import sys, orfallback.testing; print([m for m in sys.modules if '.testing.' in m])"
