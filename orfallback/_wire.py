@@ -189,14 +189,14 @@ def _open(exchange: Exchange, idle: float | None) -> Outcome:
 
 def _first_bytes(exchange: Exchange) -> bytes:
     """Read until something other than white space, or a byte order mark and its parts, came."""
-    head = b""
+    head = bytearray()
     for piece in exchange.chunks(BODY_LIMIT):
         head += piece
-        if head.strip(_BEFORE):
+        if piece.strip(_BEFORE):
             break
         if len(head) > REFUSAL_LIMIT:
             raise Cut(Fault.TOO_LARGE, f"more than {REFUSAL_LIMIT} bytes of nothing came")
-    return head
+    return bytes(head)
 
 
 def _unstreamed(outcome: Outcome, exchange: Exchange) -> Outcome:

@@ -126,6 +126,7 @@ PAGE = b"<HTML><head>\n<TITLE lang=en>Bad\n gateway</TITLE>"
     (b"<p>oops", "not JSON: 7 bytes"),
     (PAGE, "not JSON: an HTML page: Bad gateway"),
     (PAGE.lower(), "not JSON: an HTML page: bad gateway"),
+    (b"<html><title>B\xffd</title>", "not JSON: an HTML page: B\ufffdd"),
     (b"<html>" + b" " * 4_083 + b"<title>far</title>", "not JSON: an HTML page"),
     (b"<html>" + b" " * 4_082 + b"<title>far</title>", "not JSON: an HTML page: f"),
     (b"<html><title></title>", "not JSON: an HTML page"),
@@ -164,3 +165,11 @@ def test_a_reply_is_kept_as_it_came() -> None:
     told = {"error": {"code": 502, "message": "no"}, "padding": "x" * 70_000}
     outcome = Double(json.dumps(told).encode()).ask("complete")
     assert (outcome.body, outcome.value, outcome.message) == (told, told, "no")
+
+
+def test_a_stream_of_nothing_is_not_read_for_ever() -> None:
+    """A stream that begins with more white space than any is too large, and says so."""
+    outcome = Double(b" " * 70_000 + STREAM).ask("stream")
+    assert (outcome.fault, outcome.detail) == (Fault.TOO_LARGE, "more than 65536 bytes of nothing came")
+    assert outcome.value is None
+    assert isinstance(Double(b" " * 60_000 + STREAM).ask("stream").value, Chunks)
