@@ -204,4 +204,4 @@ def _unstreamed(outcome: Outcome, exchange: Exchange) -> Outcome:
     if outcome.value is None:
         return outcome
     chunks = Chunks.of_reply(exchange, outcome.body)
-    return chunks.outcome(outcome.body, content=outcome.content, error=outcome.error, value=chunks, close=chunks.close)
+    return chunks.outcome(outcome.body, content=outcome.content, error=outcome.error, value=chunks)

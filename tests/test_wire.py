@@ -167,6 +167,29 @@ def test_a_reply_is_kept_as_it_came() -> None:
     assert (outcome.body, outcome.value, outcome.message) == (told, told, "no")
 
 
+def test_a_reply_instead_of_a_stream_is_kept_as_it_came() -> None:
+    """A server that does not know ``stream`` has its reply kept beside what it says, and nothing is left open."""
+    outcome = Double().ask("stream")
+    assert isinstance(outcome.value, Chunks)
+    assert (outcome.content, outcome.body, outcome.close) == (REPLY, json.loads(REPLY), None)
+    told = {"error": {"code": 502, "message": "no"}}
+    outcome = Double(json.dumps(told).encode()).ask("stream")
+    assert (outcome.body, outcome.message) == (told, "no")
+
+
+@pytest.mark.parametrize("mode", BOTH)
+def test_a_body_that_breaks_at_once(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that cannot be read says why."""
+
+    class Breaking(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise ConnectionResetError
+
+    monkeypatch.setattr(io, "BytesIO", Breaking)
+    outcome = Double().ask(mode)
+    assert (outcome.fault, outcome.detail, outcome.status) == (Fault.RESET, "closed by the server", 200)
+
+
 def test_a_stream_of_nothing_is_not_read_for_ever() -> None:
     """A stream that begins with more white space than any is too large, and says so."""
     outcome = Double(b" " * 70_000 + STREAM).ask("stream")
