@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from typing import Any
+
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import create_server
@@ -17,6 +21,8 @@ from orfallback.wsgi._listening import bound
 _WAITING = 256
 # A client that says nothing for so long is hung up on (s).
 _SILENCE = 60
+# How long the end waits for answers that are about to be through; nobody waits for a model that thinks (s).
+_GRACE = 0.5
 
 
 class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
@@ -53,8 +59,10 @@ class Server:
     ) -> None:
         self._gateway = gateway
         listener = bound(host, port)
-        self._map: dict[int, object] = {}
-        self._stopped = False
+        self._map: dict[int, Any] = {}
+        # Guards what follows.
+        self._lock = threading.Lock()
+        self._stopped = self._ended = False
         try:
             self._server = create_server(
                 gateway if names is None else own_names_only(gateway, names),
@@ -90,11 +98,25 @@ class Server:
                 wasyncore.loop(timeout=1.0, use_poll=True, map=self._map, count=1)
         finally:
             self._gateway.close()
-            # Its threads end when they have nothing to do; nobody waits for a model that thinks.
-            self._server.task_dispatcher.set_thread_count(0)
-            wasyncore.close_all(self._map)
+            self._end()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._ended = True
+        dispatcher = self._server.task_dispatcher
+        dispatcher.set_thread_count(0)
+        until = time.monotonic() + _GRACE
+        while dispatcher.threads and time.monotonic() < until:
+            time.sleep(0.01)
+        trigger = self._server.trigger
+        for each in [*self._map.values()]:
+            # A thread that still waits for a model may pull it, and would write into whatever has its number by then.
+            if each is not trigger or not dispatcher.threads:
+                each.close()
 
     def stop(self) -> None:
         """Let :meth:`run` return, and cut every connection."""
-        self._stopped = True
-        self._server.pull_trigger()
+        with self._lock:
+            self._stopped = True
+            if not self._ended:
+                self._server.pull_trigger()
