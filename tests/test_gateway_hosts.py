@@ -6,8 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
-from wsgiref.types import StartResponse, WSGIEnvironment
+from typing import TYPE_CHECKING, Any
 from wsgiref.validate import validator
 
 import pytest
@@ -20,6 +19,9 @@ from werkzeug.wrappers import Response
 from orfallback import Chain
 from orfallback.testing import Gate, Simulator, answer, status
 from orfallback.wsgi import Gateway
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 BODY = {"messages": MESSAGES}
 

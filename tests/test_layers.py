@@ -45,6 +45,8 @@ THIRD_PARTIES = {
     "click": {"cli"},
     "rich": {"cli"},
     "waitress": {"wsgi"},
+    # Of type checkers, for them alone.
+    "_typeshed": {"wsgi"},
     "pytest": {"testing"},
 }  # fmt: skip
 

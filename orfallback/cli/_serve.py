@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import ipaddress
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -54,9 +55,8 @@ def serve(settings: Settings, host: str, port: int, threads: int, token_env: str
     loopback = _is_loopback(host, port)
     if not loopback and token is None and not no_token:
         mend = "--token-env names the variable of a token that clients must show; --no-token lets everybody in"
-        raise SetupFailed(f"other machines could reach {host} and spend your credit", mend)
-    _tell_of_faults()
-    with settings.chain() as chain:
+        raise SetupFailed(f"other machines could reach {host or 'all addresses'} and spend your credit", mend)
+    with settings.chain() as chain, _telling():
         # A page in a browser of this machine may ask its loopback interface.
         server = _listening(chain, host, port, threads, token, (host,) if loopback and token is None else None)
         del token
@@ -121,7 +121,8 @@ def _cannot_listen(host: str, port: int, error: OSError) -> SetupFailed:
     return SetupFailed(f"cannot listen on {host}, port {port}: {reason}", mend)
 
 
-def _tell_of_faults() -> None:
+@contextmanager
+def _telling() -> Iterator[None]:
     """Write what the library logs on stderr: a server has nobody else to tell."""
     logger = logging.getLogger("orfallback")
     handler = logging.StreamHandler()
@@ -129,8 +130,11 @@ def _tell_of_faults() -> None:
     # What plugins fail at while they watch is told already.
     handler.addFilter(lambda record: record.name != "orfallback.plugins")
     handler.setLevel(logging.WARNING)
-    with contextlib.suppress(ValueError):
-        logger.addHandler(handler)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 class _Shown(logging.Formatter):

@@ -19,7 +19,7 @@ from orfallback.wsgi._events import of_stream
 from orfallback.wsgi._models import Models
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["Gateway"]
 

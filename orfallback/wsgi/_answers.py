@@ -14,7 +14,7 @@ from orfallback._completion import Completion
 from orfallback._types import Attempt, Json
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 Headers = list[tuple[str, str]]
 #: Marks an answer that no model gave.

@@ -11,7 +11,7 @@ from orfallback._secret import Unshown
 from orfallback.wsgi._errors import Problem
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 #: The largest body of a request (bytes): prompts with pictures are large.
 LIMIT = 16 * 1024 * 1024

@@ -12,7 +12,7 @@ from orfallback._stream import Stream
 from orfallback._types import Call
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 #: Tells whether a client has left.
 Left = Callable[[], bool]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orfallback.wsgi._errors import Problem
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 
 class Route(NamedTuple):
