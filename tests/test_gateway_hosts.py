@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
+import socket
 import sys
+import threading
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.validate import validator
 
 import pytest
-from gateways import BUSY, GOOD, MESSAGES, PATIENCE, chain_at, events_in, text_of
+import requests
+from gateways import BUSY, GOOD, KEY, MESSAGES, PATIENCE, chain_at, events_in, next_event, text_of
+from test_hosts import host
 from test_public_api import modules_after
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client, TestResponse
@@ -244,3 +250,46 @@ def test_the_gateway_imports_no_server() -> None:
     modules = modules_after("import orfallback.wsgi")
     assert "orfallback.wsgi" in modules
     assert not {"waitress", "click", "rich", "werkzeug", "orfallback.wsgi._waitress"} & modules
+
+
+# -- gunicorn --
+
+
+def test_gunicorn(tmp_path: Path) -> None:
+    """Behind gunicorn's threads events leave one by one, and a client that left is noticed when more is written."""
+    left = threading.Event()
+    with Simulator(on_left=lambda _: left.set()) as sim:
+        _ask_gunicorn(sim, tmp_path, left)
+        assert len(sim.left_early) == 1
+
+
+def _ask_gunicorn(sim: Simulator, tmp_path: Path, left: threading.Event) -> None:
+    gate = Gate()
+    sim.script(BUSY, status(502))
+    sim.script(GOOD, answer("one two three four five", gate=gate, role_first=False))
+    environ = {
+        "OPENROUTER_BASE_URL": sim.base_url, "OPENROUTER_API_KEY": KEY, "ORFALLBACK_MODELS": f"{BUSY},{GOOD}",
+        "ORFALLBACK_DELAY": "0", "ORFALLBACK_PLUGINS": "-logging",
+    }  # fmt: skip
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = ["gunicorn", "gateway_app:application", "--worker-class", "gthread", "--threads", "8"]
+        command += ["--bind", f"fd://{listener.fileno()}", "--worker-tmp-dir", str(tmp_path), "--log-level", "warning"]
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/llm/v1"
+        with host(tmp_path / "log", *command, descriptors=(listener.fileno(),), **environ):
+            for chunked in (False, True):
+                raw = json.dumps({**BODY, "model": "x/y"}).encode()
+                data = iter([raw[:5], raw[5:]]) if chunked else raw
+                assert requests.post(f"{url}/chat/completions", data=data, timeout=PATIENCE).ok
+            connection = http.client.HTTPConnection("127.0.0.1", listener.getsockname()[1], timeout=PATIENCE)
+            connection.request("POST", "/llm/chat/completions", json.dumps({**BODY, "stream": True}))
+            with connection.getresponse() as response:
+                for word in ("one ", "two "):
+                    assert text_of([next_event(response)]) == word
+                    gate.open()
+                assert next_event(response)
+            connection.close()
+            # What is written first goes into the void, and the answer to it is what tells; five events are left.
+            for _ in range(5):
+                gate.open()
+                if left.wait(0.5):
+                    break
