@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import inspect
 import io
 import json
+import re
 import socket
 import sys
 import threading
@@ -22,7 +24,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client, TestResponse
 from werkzeug.wrappers import Response
 
-from orfallback import Chain
+from orfallback import Chain, wsgi
 from orfallback.testing import Gate, Simulator, answer, status
 from orfallback.wsgi import Gateway
 
@@ -250,6 +252,20 @@ def test_the_gateway_imports_no_server() -> None:
     modules = modules_after("import orfallback.wsgi")
     assert "orfallback.wsgi" in modules
     assert not {"waitress", "click", "rich", "werkzeug", "orfallback.wsgi._waitress"} & modules
+
+
+def test_waitress_is_imported_in_its_own_file_alone() -> None:
+    """The optional server is one file's business."""
+    package = Path(wsgi.__file__).parent.parent
+    users = [path.name for path in package.rglob("*.py") if "from waitress" in path.read_text(encoding="utf-8")]
+    assert users == ["_waitress.py"]
+
+
+def test_what_the_gateway_exports() -> None:
+    """The public name is ``Gateway``, and each of its options is documented."""
+    assert wsgi.__all__ == ["Gateway"]
+    options = list(inspect.signature(Gateway).parameters)
+    assert re.findall(r":param (\w+):", Gateway.__doc__ or "") == options == ["chain", "token", "metrics", "limit"]
 
 
 # -- gunicorn --
