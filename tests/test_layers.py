@@ -27,6 +27,7 @@ ROWS: list[set[str]] = [
     {"_engine"},
     {"_stream"},
     {"_chain"},
+    {"wsgi"},
     {"cli"},
     {"__main__"},
 ]  # fmt: skip
@@ -36,13 +37,16 @@ APART = {"testing"}
 THIRD_PARTIES = {
     "requests": {
         "_chain", "_errors", "_exchange", "_failure", "_faults", "_secret", "_sockets", "_stream", "_transport", "cli",
-        "testing",
+        "testing", "wsgi",
     },
     "urllib3": {"_sockets", "_faults", "_exchange", "cli"},
     "pluggy": {"cli", "hookspecs", "_plugins"},
     "sseclient": {"_sse"},
     "click": {"cli"},
     "rich": {"cli"},
+    "waitress": {"wsgi"},
+    # Of type checkers, for them alone.
+    "_typeshed": {"wsgi"},
     "pytest": {"testing"},
 }  # fmt: skip
 

@@ -46,7 +46,8 @@ def _named(_: click.Context, __: click.Parameter, models: tuple[str, ...]) -> tu
     return models
 
 
-def _variable(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+def variable(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    """Check the name of a variable that holds a key."""
     # Not shown: it may be the key itself.
     if name is not None and not (name.isascii() and name.isidentifier()):
         raise click.BadParameter("it is the name of a variable, as MY_KEY, and not the key")
@@ -67,7 +68,7 @@ base_url_option = click.option("--base-url", metavar="URL", help="The endpoint, 
 key_option = click.option(
     "--key-env",
     metavar="VARIABLE",
-    callback=_variable,
+    callback=variable,
     help=f"The variable that holds the key, instead of {KEY_VARIABLE}.",
 )
 deadline_option = click.option(
