@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -173,6 +174,8 @@ def test_langchain_tools(langchain: ChatOpenAI, busy: Simulator) -> None:
 
 # -- curl --
 
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here; CI installs it")
+
 
 def curl(served: Served, *options: str, **fields: Any) -> list[str]:
     """Return the command that asks with curl."""
@@ -182,6 +185,7 @@ def curl(served: Served, *options: str, **fields: Any) -> list[str]:
     return ["curl", "-sS", "-N", "--max-time", str(PATIENCE), *headers, *options, "-d", body, url]
 
 
+@needs_curl
 def test_curl(served: Served, busy: Simulator) -> None:
     """``curl -N`` in both modes, tool calls included."""
     whole = json.loads(subprocess.check_output(curl(served)))
@@ -195,6 +199,7 @@ def test_curl(served: Served, busy: Simulator) -> None:
     assert streamed.endswith("data: [DONE]\n\n")
 
 
+@needs_curl
 def test_curl_shows_each_event_as_it_comes(served: Served, busy: Simulator) -> None:
     """curl has written an event before the model is let to say the next one."""
     gate = Gate()
@@ -211,6 +216,7 @@ def test_curl_shows_each_event_as_it_comes(served: Served, busy: Simulator) -> N
         assert process.wait(PATIENCE) == 0
 
 
+@needs_curl
 def test_curl_sends_a_large_body(served: Served) -> None:
     """A body for which curl waits to be told to go on (``Expect: 100-continue``)."""
     fields = {"messages": [{"role": "user", "content": "x" * 2_000_000}]}
@@ -221,6 +227,7 @@ def test_curl_sends_a_large_body(served: Served) -> None:
     assert json.loads(done.stdout)["model"] == GOOD
 
 
+@needs_curl
 def test_ctrl_c_in_curl(busy: Simulator) -> None:
     """Ctrl-C in curl ends the answer upstream."""
     busy.script(GOOD, answer("one two three", gate=Gate(), role_first=False))
