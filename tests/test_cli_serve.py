@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -251,3 +252,15 @@ def test_a_plugin_that_fails_is_told(at: Simulator, tmp_path: Path) -> None:
     assert "A request failed in the gateway, or in a plugin" in err
     assert "RuntimeError: a plugin and …" in err
     assert KEY not in err
+
+
+def test_requests_that_wait_for_a_thread_are_no_news(at: Simulator) -> None:
+    """More requests than threads are answered one after the other, and nothing is said of it."""
+    gate = Gate()
+    at.script(GOOD, answer("one two three", gate=gate))
+    with serving("-m", GOOD, "--threads", "1") as served, ThreadPoolExecutor(4) as clients:
+        answers = [clients.submit(served.ask) for _ in range(4)]
+        gate.open(100)
+        assert [answer.result(PATIENCE).status_code for answer in answers] == [200] * 4
+        code, _, err = served.interrupted()
+    assert (code, err) == (130, "")

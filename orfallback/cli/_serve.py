@@ -131,6 +131,8 @@ def _telling() -> Iterator[None]:
     handler.addFilter(lambda record: record.name != "orfallback.plugins")
     handler.setLevel(logging.WARNING)
     logger.addHandler(handler)
+    # It warns of every request that waits for a thread, however shortly.
+    logging.getLogger("waitress.queue").disabled = True
     try:
         yield
     finally:
