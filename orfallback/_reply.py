@@ -6,6 +6,7 @@ Shapes and their sources: OpenRouter's API reference, its pages on errors and st
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,6 +61,15 @@ def encode(value: Any) -> bytes:
     :raises TypeError: for what is no JSON.
     """
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+
+
+def finite(value: Any) -> Any:
+    """Return what a service sent as JSON that is JSON: NaN and infinity, which some send, become null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: finite(each) for name, each in value.items()}
+    return [finite(each) for each in value] if isinstance(value, list) else value
 
 
 def is_page(raw: bytes) -> bool:

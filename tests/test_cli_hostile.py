@@ -15,12 +15,12 @@ from rich.console import Console
 from terminal import COMMAND, Terminal, in_terminal
 
 from conftest import KEY, Commands
-from orfallback import Attempt, cli
+from orfallback import Attempt, _reply, cli
 from orfallback.cli._check._trial import Result, Trial
 from orfallback.cli._console import Narrator, span
 from orfallback.cli._reading import LONGEST
 from orfallback.cli._shown import shown
-from orfallback.cli._usage import cost_of, finite, tokens_of
+from orfallback.cli._usage import cost_of, tokens_of
 from orfallback.testing import Simulator, answer, reply, silence, status
 
 NASTY = "\x1b[2Jowned\x07 \u202e[bold]x[/] [link=http://x]y[/link] :smile:"
@@ -148,7 +148,8 @@ def test_nonsense_breaks_no_command(number: str, at: Simulator, command: Command
 
 def test_json_of_nonsense() -> None:
     """NaN and infinity become null, wherever they stand."""
-    assert finite({"a": [math.nan, 1.5, {"b": math.inf}], "c": "NaN"}) == {"a": [None, 1.5, {"b": None}], "c": "NaN"}
+    told = {"a": [math.nan, 1.5, {"b": math.inf}], "c": "NaN"}
+    assert _reply.finite(told) == {"a": [None, 1.5, {"b": None}], "c": "NaN"}
 
 
 @pytest.mark.parametrize(

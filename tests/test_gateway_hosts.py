@@ -242,7 +242,7 @@ def test_a_client_that_has_left_is_asked_nobody_for(chain: Chain, sim: Simulator
     environ = _environ("/v1/chat/completions", raw, CONTENT_LENGTH=str(len(raw)))
     environ["waitress.client_disconnected"] = lambda: True
     began: list[str] = []
-    Gateway(chain)(environ, lambda status, headers: began.append(status))  # type: ignore[arg-type]
+    Gateway(chain)(environ, lambda status, headers: began.append(status))  # type: ignore[arg-type]  # it writes by no other way
     assert began == ["499 Client Closed Request"]
     assert sim.requests == []
 

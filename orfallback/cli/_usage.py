@@ -21,15 +21,6 @@ def tokens_of(usage: Mapping[str, Any]) -> int | None:
     return int(told) if told is not None and told >= 1 else None
 
 
-def finite(value: Any) -> Any:
-    """Return what a service sent as JSON that is JSON: NaN and infinity, which some send, become null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {name: finite(each) for name, each in value.items()}
-    return [finite(each) for each in value] if isinstance(value, list) else value
-
-
 def _amount(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None

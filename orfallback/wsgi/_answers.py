@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
@@ -46,6 +45,7 @@ class Answer:
         try:
             start_response(f"{self.status} {_phrase(self.status)}", self.headers)
         except BaseException:
+            # Whatever it was, a server that was handed nothing closes nothing.
             close = getattr(self.body, "close", None)
             if close is not None:
                 close()
@@ -77,21 +77,13 @@ def encode(value: Any) -> bytes:
     try:
         return _reply.encode(value)
     except ValueError:
-        return _reply.encode(_finite(value))
+        return _reply.encode(_reply.finite(value))
 
 
 def dressed(body: Json, kind: str) -> Json:
     """Return a last resort with what clients expect of every answer."""
     dress = {"id": "orfallback-degraded", "object": kind, "created": int(time.time()), "model": "orfallback"}
     return {**dress, **body}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list) else value
 
 
 def _phrase(status: int) -> str:

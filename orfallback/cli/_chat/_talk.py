@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orfallback import Completion, DeadlineExceeded, FallbackError, Reason, StreamInterrupted
+from orfallback import Completion, DeadlineExceeded, FallbackError, Reason, StreamInterrupted, _reply
 from orfallback.cli._advice import advise
 from orfallback.cli._chat._answer import Answer
 from orfallback.cli._console import Narrator, counted, span
 from orfallback.cli._exits import Failed, SetupFailed
 from orfallback.cli._settings import Settings
 from orfallback.cli._shown import shown
-from orfallback.cli._usage import cost_of, finite
+from orfallback.cli._usage import cost_of
 from orfallback.cli._watching import Telling, Witness
 
 # What to do about a request that was refused for what it is.
@@ -81,7 +81,7 @@ class Talk:
         if self._manner.as_json:
             # For people it is laid out, for programs it is one line.
             answer.write(
-                json.dumps(finite(completion.json()), ensure_ascii=False, indent=2 if answer.terminal else None)
+                json.dumps(_reply.finite(completion.json()), ensure_ascii=False, indent=2 if answer.terminal else None)
             )
         answer.end()
         self._tell(completion)
