@@ -80,10 +80,15 @@ def test_an_empty_question() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-def test_a_full_disk() -> None:
-    """What cannot be written is told in a sentence, with status 1."""
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "at once"])
+@pytest.mark.parametrize("arguments", [("demo", "--delay", "0"), ("plugins",), ("--version",)], ids=lambda it: it[0])
+def test_a_full_disk(arguments: tuple[str, ...], unbuffered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be written is told in a sentence, with status 1, also where it was to be written at the very end."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([*DEMO, "--delay", "0"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-m", "orfallback", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
     assert done.returncode == 1
     assert "could not be: No space left" in done.stderr
     assert "Traceback" not in done.stderr

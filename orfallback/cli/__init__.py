@@ -6,8 +6,10 @@ import contextlib
 import difflib
 import importlib
 import io
+import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 import click
 
@@ -51,6 +53,32 @@ def run(arguments: Sequence[str] | None = None) -> int:
     :param arguments: those of the process by default.
     :returns: the exit status: 0 done, 1 failed, 2 wrong usage, 3 not set up, 130 interrupted.
     """
+    status = _run(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        status = _let_go(stream, status)
+    return status
+
+
+def _let_go(stream: TextIO | None, status: int) -> int:
+    """Write what is left in a stream's buffer, and return the status that this leaves.
+
+    Python would try once more at its end, complain, and end with 120.
+    """
+    if stream is None:
+        return status
+    try:
+        stream.flush()
+    except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+        if status == OK and not isinstance(error, BrokenPipeError):
+            return _told(_unwritten(error))
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets a stand-in, not a traceback.
         if hasattr(stream, "reconfigure"):
@@ -68,8 +96,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
             # Nobody reads stderr, where click would have ended the line that Ctrl-C struck.
             return INTERRUPTED
         # A full disk behind stdout, say; a reader that left is click's to handle, quietly.
-        return _told(Failed(f"What was to be written could not be: {error.strerror or error}"))
+        return _told(_unwritten(error))
     return status if isinstance(status, int) else OK
+
+
+def _unwritten(error: OSError | ValueError) -> Failed:
+    return Failed(f"What was to be written could not be: {getattr(error, 'strerror', None) or error}")
 
 
 def _told(error: click.ClickException) -> int:
