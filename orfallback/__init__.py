@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orfallback._adapter import FallbackAdapter as FallbackAdapter
     from orfallback._backoff import ExponentialBackoff as ExponentialBackoff
     from orfallback._chain import Chain as Chain
     from orfallback._classify import Classify as Classify
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from orfallback._errors import DeadlineExceeded as DeadlineExceeded
     from orfallback._errors import FallbackError as FallbackError
     from orfallback._errors import StreamInterrupted as StreamInterrupted
+    from orfallback._install import install as install
+    from orfallback._install import uninstall as uninstall
     from orfallback._logging import LoggingPlugin as LoggingPlugin
     from orfallback._select import Select as Select
     from orfallback._select import in_order as in_order
@@ -54,6 +57,7 @@ _HOME = {
     "DeadlineExceeded": "_errors",
     "Delay": "_delay",
     "ExponentialBackoff": "_backoff",
+    "FallbackAdapter": "_adapter",
     "FallbackError": "_errors",
     "Fault": "_verdict",
     "FixedDelay": "_delay",
@@ -72,6 +76,8 @@ _HOME = {
     "default_classifier": "_classify",
     "hookimpl": "hookspecs",
     "in_order": "_select",
+    "install": "_install",
+    "uninstall": "_install",
 }
 __all__ = sorted([*_HOME, "__version__"])
 

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import requests
-from requests.structures import CaseInsensitiveDict
+from urllib3.util import Timeout
 
 from orfallback import _config
+from orfallback._asked import Asked, targets_for, under
 from orfallback._classify import Classify, default_classifier
 from orfallback._clock import Clock, SystemClock
 from orfallback._completion import Completion, degraded_reply
 from orfallback._delay import DEFAULT_DELAY, Delay, FixedDelay, check_seconds
-from orfallback._engine import Answered, run
-from orfallback._logging import LoggingPlugin
+from orfallback._engine import Answered, Send, run
+from orfallback._logging import LoggingPlugin, logger
 from orfallback._payload import Messages, Payload
 from orfallback._plugins import STRATEGIES, Hooks, PluginManager, Strategies
-from orfallback._request import Request
 from orfallback._secret import Secret, Unshown
 from orfallback._select import Select, in_order
+from orfallback._sender import Sender
 from orfallback._stream import Stream
+from orfallback._text import clean
+from orfallback._through import Through
 from orfallback._transport import Transport
 from orfallback._types import Call, Outcome, Target, Timeouts
-from orfallback._verdict import Fault
 from orfallback._wire import Wire
 
 _OPTIONS = (
     "models", "api_key", "base_url", "session", "timeouts", "delay", "classify", "select", "rounds", "plugins", "clock",
 )  # fmt: skip
 _DEFAULT_TIMEOUTS = Timeouts()
+# The models of which this process has been warned, and how many of them are worth it.
+_warned: dict[str, object] = {}
+_MOST_WARNED = 1_000
 # Longer lists of tries are a mistake in the configuration.
 _MOST_ROUNDS = 100
 
@@ -77,7 +82,7 @@ class Chain:
         clock: Clock | None = None,
     ) -> None:
         try:
-            secret = _config.secret_for(api_key, base_url)
+            self._secret = secret = _config.secret_for(api_key, base_url)
         finally:
             # The frame of an error may be rendered with its variables.
             del api_key
@@ -188,10 +193,10 @@ class Chain:
         :raises TypeError: for messages or parameters that cannot be sent.
         :raises ValueError: likewise.
         """
-        call, hooks, send = self._begin(messages, params, context, stream=False)
+        payload = Payload(messages, params, stream=False)
         # A traceback rendered with its variables is not to show the prompt.
         del messages, params
-        answered = run(call, self._targets, hooks, send, self._clock, self._rounds)
+        answered = self._ask(payload, context)
         call = answered.finish()
         answered.end(None)
         return _completion(answered, call)
@@ -208,29 +213,64 @@ class Chain:
         :raises TypeError: for messages or parameters that cannot be sent.
         :raises ValueError: likewise.
         """
-        call, hooks, send = self._begin(messages, params, context, stream=True)
+        payload = Payload(messages, params, stream=True)
         del messages, params
-        return Stream(run(call, self._targets, hooks, send, self._clock, self._rounds))
+        return Stream(self._ask(payload, context))
 
-    def _begin(
-        self, messages: Messages, params: Mapping[str, Any], context: Mapping[str, Any] | None, *, stream: bool
-    ) -> tuple[Call, Hooks, _Sender]:
-        payload = Payload(messages, params, stream=stream)
+    def _ask(self, payload: Payload, context: Mapping[str, Any] | None) -> Answered:
         if context is not None and not isinstance(context, Mapping):
             raise TypeError(f"context is a mapping, not {type(context).__name__}")
+        hooks = self.plugin_manager.hooks()
+        wire = Wire(self._transport, self._timeouts, self._clock)
+        send = Sender(wire, payload, hooks, self._secrets, self._origin)
+        return self._run(payload, self._targets, hooks, send, self._timeouts, context)
+
+    def _ask_for(self, asked: Asked, through: Through, timeout: Timeout) -> Answered:
+        """Make the call that an application makes by its own request; what it brings goes before what the chain has.
+
+        :param through: sends it.
+        :param timeout: the application's own.
+        """
+        hooks = self.plugin_manager.hooks()
+        limits = under(self._timeouts, timeout)
+        own = f"{asked.origin}#{self._secret.digest}" if self._secret and asked.origin == self._origin else asked.origin
+        targets = targets_for(asked, self._targets, own)
+        secrets = dict(self._secrets)
+        if asked.secret is not None:
+            secrets[targets[0].endpoint] = asked.secret
+        if self._options["models"] is None and not asked.listed and asked.models[0] not in _config.DEFAULT_MODELS:
+            # The built-in list says nothing of what could stand in for a model that is not on it.
+            _warn_of(asked.models[0])
+            targets = targets[:1]
+        sender = Sender(Wire(through, limits, self._clock), asked.payload, hooks, secrets, asked.origin, asked.path)
+
+        def send(call: Call, target: Target) -> Outcome:
+            through.begin()
+            return sender(call, target)
+
+        return self._run(asked.payload, targets, hooks, send, limits)
+
+    def _run(
+        self,
+        payload: Payload,
+        targets: Sequence[Target],
+        hooks: Hooks,
+        send: Send,
+        timeouts: Timeouts,
+        context: Mapping[str, Any] | None = None,
+    ) -> Answered:
+        """Make a call with this chain's strategies and plugins, whoever sends it, and to whomever."""
         started = self._clock.monotonic()
-        deadline = self._timeouts.deadline
+        deadline = timeouts.deadline
         call = Call(
             id=os.urandom(8).hex(),
             payload=payload.fields,
-            stream=stream,
+            stream=payload.stream,
             context={} if context is None else context,
             started=started,
             deadline=math.inf if deadline is None else started + deadline,
         )
-        hooks = self.plugin_manager.hooks()
-        wire = Wire(self._transport, self._timeouts, self._clock)
-        return call, hooks, _Sender(wire, payload, hooks, self._secrets, self._origin)
+        return run(call, targets, hooks, send, self._clock, self._rounds)
 
     # -- plugins --
 
@@ -291,42 +331,6 @@ class Chain:
         raise TypeError("a Chain does not pickle: it holds a key; make one in each process, as Chain.from_env() does")
 
 
-class _Sender:
-    """Asks one target once, for one call."""
-
-    __slots__ = ("_home", "_hooks", "_payload", "_secrets", "_wire")
-
-    def __init__(self, wire: Wire, payload: Payload, hooks: Hooks, secrets: Mapping[str, Secret], home: str) -> None:
-        self._home = home
-        self._wire = wire
-        self._payload = payload
-        self._hooks = hooks
-        self._secrets = secrets
-
-    def __call__(self, call: Call, target: Target) -> Outcome:
-        headers: Mapping[str, str] = {}
-        if self._hooks.prepares:
-            headers = CaseInsensitiveDict()
-            fields = Unshown(self._payload.own_copy(target))
-            self._hooks.prepare(call=call, target=target, payload=fields, headers=headers)
-            _check_headers(headers)
-            body = self._payload.encode(fields, target)
-        else:
-            body = self._payload.for_target(target)
-        url = f"{target.base_url}/chat/completions"
-        secret = self._secrets.get(target.endpoint)
-        origin = target.endpoint.partition("#")[0]
-        bare = secret is None and "Authorization" not in headers
-        if bare and origin == _config.OPENROUTER and not (origin == self._home and self._wire.transport.brings_key()):
-            detail = (
-                f"no key for OpenRouter: pass api_key, or set {_config.KEY_VARIABLE}, which Chain() reads for itself"
-            )
-            return Outcome(fault=Fault.NO_KEY, detail=detail, model=target.model, url=url)
-        # A key that the application's session brings is for the chain's own origin.
-        request = Request(target.model, url, body, headers, secret, bare=bare and origin != self._home)
-        return self._wire.ask(request, stream=call.stream, deadline=call.deadline)
-
-
 def _check_options(*, timeouts: object, rounds: object, session: object, clock: object, plugins: object) -> None:
     if not isinstance(timeouts, Timeouts):
         raise TypeError(f"timeouts is a Timeouts, not {type(timeouts).__name__}")
@@ -342,12 +346,15 @@ def _check_options(*, timeouts: object, rounds: object, session: object, clock: 
         raise TypeError(f"plugins is a list of plugins, not {type(plugins).__name__}")
 
 
-def _check_headers(headers: Mapping[Any, Any]) -> None:
-    """Refuse what a plugin set and no request can carry: it is the plugin's fault, not the server's."""
-    for name, value in headers.items():
-        line = f"{name}{value}" if isinstance(name, str) and isinstance(value, str) else "\n"
-        if not (line.isascii() and line.isprintable()):
-            raise ValueError(f"orfallback_prepare set the header {name!r} to what is no line of printable ASCII")
+def _warn_of(model: str) -> None:
+    """Say once for each model how to name others that may stand in for it."""
+    mine = object()
+    # Of two threads that come here at once, one alone finds its own.
+    if len(_warned) < _MOST_WARNED and _warned.setdefault(model, mine) is mine:
+        logger.warning(
+            "No models are named that may stand in for %s: set ORFALLBACK_MODELS, or give the chain its models",
+            clean(model),
+        )
 
 
 def _completion(answered: Answered, call: Call) -> Completion:

@@ -13,6 +13,7 @@ from orfallback._clock import Clock
 from orfallback._faults import WIRE_ERRORS, Cut, cut_by
 from orfallback._request import Request
 from orfallback._scrub import scrub
+from orfallback._tee import Tee
 from orfallback._types import Outcome
 from orfallback._verdict import Fault
 from orfallback._watch import Watch
@@ -84,7 +85,7 @@ class Exchange:
         try:
             # Of all ways to read, the only one that is prompt whatever the framing.
             raw = None if self._response is None else self._response.raw
-            if isinstance(raw, BaseHTTPResponse):
+            if isinstance(raw, (BaseHTTPResponse, Tee)):
                 piece = raw.read1(_READ_SIZE, decode_content=True)
             else:
                 piece = b"" if raw is None else raw.read(1)
@@ -98,7 +99,7 @@ class Exchange:
     def interrupt(self) -> None:
         """Wake a thread that waits for the body; only this may be called by another thread."""
         raw = None if self._response is None else self._response.raw
-        if isinstance(raw, BaseHTTPResponse):
+        if isinstance(raw, (BaseHTTPResponse, Tee)):
             try:
                 raw.shutdown()
             except (OSError, RuntimeError, ValueError, AttributeError):

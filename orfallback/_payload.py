@@ -37,20 +37,35 @@ class Payload:
     :param messages: one user message, or a sequence of message objects.
     :param params: further parameters, put into the JSON as they are.
     :param stream: whether a stream is asked for.
+    :ivar stream: likewise.
     :raises TypeError: for messages or parameters that are no JSON, or that are the chain's to set.
     :raises ValueError: for no messages, and for NaN.
     """
 
-    __slots__ = ("_rest", "_stream", "fields")
+    __slots__ = ("_rest", "fields", "stream")
 
     def __init__(self, messages: Messages, params: Mapping[str, Any], *, stream: bool) -> None:
         for name in params:
             if name in _NOT_SENT:
                 raise TypeError(f"{name} is no parameter of a call: {_NOT_SENT[name]}")
+        self._take({"messages": _messages(messages), **params}, stream)
+
+    @classmethod
+    def of_body(cls, body: Json) -> Payload:
+        """Return the payload of a body that an application made, whatever its fields; its models are the caller's.
+
+        :param body: the body, decoded.
+        """
+        payload = cls.__new__(cls)
+        kept = {name: value for name, value in body.items() if name not in _OWN}
+        payload._take(kept, body.get("stream") is True)
+        return payload
+
+    def _take(self, fields: Json, stream: bool) -> None:
         #: The body without ``model`` and ``stream``; what plugins see as the call's payload.
-        self.fields: Json = {"messages": _messages(messages), **params}
-        self._stream = stream
-        self._rest = _encode_given(self.fields)[1:]
+        self.fields: Json = fields
+        self.stream = stream
+        self._rest = _encode_given(fields)[1:]
 
     def for_target(self, target: Target) -> bytes:
         """Return the encoded body for a target."""
@@ -72,7 +87,7 @@ class Payload:
         return self._head(target) + _encode(kept)[1:] if kept else self._head(target)[:-1] + b"}"
 
     def _head(self, target: Target) -> bytes:
-        stream = b'"stream":true,' if self._stream else b""
+        stream = b'"stream":true,' if self.stream else b""
         return b'{"model":' + json.dumps(target.model).encode() + b"," + stream
 
     def __repr__(self) -> str:

@@ -87,11 +87,19 @@ def choices(body: Any) -> list[Json]:
 
 
 def part(choice: Json) -> Json:
-    """Return a choice's ``message`` or ``delta``; of two the one that says something."""
+    """Return a choice's ``message`` or ``delta``; of two the one that says something.
+
+    The older ``/completions`` has neither, but ``text``.
+    """
     found = [said for said in (choice.get("message"), choice.get("delta")) if isinstance(said, dict)]
     if len(found) == 2 and not (speaks(found[0]) or reasons(found[0])):
         return found[1] if speaks(found[1]) or reasons(found[1]) else found[0]
-    return found[0] if found else {}
+    return found[0] if found else _of_text(choice)
+
+
+def _of_text(choice: Json) -> Json:
+    text = choice.get("text")
+    return {"content": text} if isinstance(text, str) else {}
 
 
 def delta_of(choice: Json, *, spoke: bool) -> Json:
@@ -105,7 +113,9 @@ def delta_of(choice: Json, *, spoke: bool) -> Json:
     delta, message = choice.get("delta"), choice.get("message")
     if isinstance(delta, dict) and (delta or not isinstance(message, dict)):
         return delta
-    return message if isinstance(message, dict) and not spoke else {}
+    if isinstance(message, dict):
+        return {} if spoke else message
+    return _of_text(choice)
 
 
 def has_content(body: Any) -> bool:

@@ -5,18 +5,32 @@ from __future__ import annotations
 import math
 import os
 import socket
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
 import requests.utils
+from requests.adapters import BaseAdapter
 
 from orfallback._request import Request
 from orfallback._sockets import Limits, WatchedAdapter
 from orfallback._watch import Watch
 
+#: Whether what the application's session sends now is a chain's attempt, and not to fall back once more.
+sending: ContextVar[bool] = ContextVar("sending", default=False)
 #: Connections kept for each host: one a thread is what a busy host wants.
 POOL_SIZE = 128
+
+
+class Sends(Protocol):
+    """Sends requests, through whatever it has."""
+
+    def send(self, request: Request, watch: Watch) -> requests.Response:
+        """Send a request, and return when the headers are there; the body is unread."""
+
+    def brings_key(self) -> bool:
+        """Tell whether requests are authorized without a key of the chain's."""
 
 
 class _Own:
@@ -25,9 +39,9 @@ class _Own:
     def __init__(self) -> None:
         self.session = requests.Session()
         self.session.headers["User-Agent"] = f"orfallback {self.session.headers['User-Agent']!s}"
-        adapter = WatchedAdapter(pool_maxsize=POOL_SIZE)
-        self.session.mount("https://", adapter)
-        self.session.mount("http://", adapter)
+        self._adapter = WatchedAdapter(pool_maxsize=POOL_SIZE)
+        self.session.mount("https://", self._adapter)
+        self.session.mount("http://", self._adapter)
         self._prepared: dict[tuple[str, str], tuple[requests.PreparedRequest, dict[str, Any]]] = {}
 
     def send(self, request: Request, watch: Watch) -> requests.Response:
@@ -40,8 +54,7 @@ class _Own:
             prepared.body = request.body
         if request.secret is not None:
             request.secret(prepared)
-        adapter = self.session.get_adapter(request.url)
-        return adapter.send(prepared, timeout=Limits(watch), **settings)  # type: ignore[arg-type]  # typeshed's names floats only
+        return self._adapter.send(prepared, timeout=Limits(watch), **settings)  # type: ignore[arg-type]  # typeshed's names floats only
 
     def _prepare(self, request: Request) -> tuple[requests.PreparedRequest, dict[str, Any]]:
         headers = {**self.session.headers, **_content_type(request)}
@@ -91,18 +104,17 @@ class Transport:
         prepared.hooks["response"] = [*prepared.hooks.get("response", ()), _hide_redirect]
         settings: Any = session.merge_environment_settings(prepared.url or "", {}, True, None, None)
         _check_proxy(prepared.url or "", settings["proxies"])
-        if isinstance(session.get_adapter(prepared.url or ""), WatchedAdapter):
-            settings["timeout"] = Limits(watch)
-        else:
-            settings["timeout"] = (_or_none(watch.connecting()), _or_none(watch.at_once()))
-            watch.connected = watch.sent = True
+        mine = sending.set(True)
         try:
+            settings["timeout"] = timeout_for(session.get_adapter(prepared.url or ""), watch)
             return session.send(prepared, allow_redirects=False, **settings)
         except requests.HTTPError as error:
             if error.response is None:
                 raise
             # A hook of the session called raise_for_status(): the status is what the chain wants to judge.
             return error.response
+        finally:
+            sending.reset(mine)
 
     def brings_key(self) -> bool:
         """Tell whether the application's session authorizes its requests itself."""
@@ -116,6 +128,18 @@ class Transport:
             own = self._own.pop(key, None) if key[0] == pid else None
             if own is not None:
                 own.session.close()
+
+
+def timeout_for(adapter: BaseAdapter, watch: Watch) -> Any:
+    """Return what an adapter that is not the chain's own is to be told of the limits."""
+    return Limits(watch) if isinstance(adapter, WatchedAdapter) else told_once(watch)
+
+
+def told_once(watch: Watch) -> tuple[float | None, float | None]:
+    """Return the limits for connecting and reading, for what is told once, and does not say when it is connected."""
+    timeout = (_or_none(watch.connecting()), _or_none(watch.at_once()))
+    watch.connected = watch.sent = True
+    return timeout
 
 
 def _check_proxy(url: str, proxies: Any) -> None:

@@ -17,7 +17,7 @@ from orfallback._exchange import BODY_LIMIT, REFUSAL_LIMIT, Exchange
 from orfallback._faults import WIRE_ERRORS, Cut, cut_by
 from orfallback._request import Request
 from orfallback._text import clean
-from orfallback._transport import Transport
+from orfallback._transport import Sends
 from orfallback._types import Outcome, Timeouts, UpstreamError
 from orfallback._verdict import Fault
 from orfallback._watch import Watch
@@ -36,7 +36,7 @@ class Wire:
     :param clock: the chain's clock.
     """
 
-    def __init__(self, transport: Transport, timeouts: Timeouts, clock: Clock) -> None:
+    def __init__(self, transport: Sends, timeouts: Timeouts, clock: Clock) -> None:
         self.transport = transport
         self._timeouts = timeouts
         self._clock = clock

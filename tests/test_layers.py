@@ -15,19 +15,22 @@ import orfallback
 ROOT = Path(orfallback.__file__).parent
 #: From low to high; a package counts as one.
 ROWS: list[set[str]] = [
-    {"_text", "_clock", "_sse", "_secret", "_verdict"},
+    {"_text", "_clock", "_sse", "_secret", "_verdict", "bootstrap"},
     {"_types", "_watch", "_request"},
     {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub"},
     {
-        "_signal", "_joiner", "_transport", "_backoff", "_config", "_roster", "_exchange", "_failure", "_completion",
+        "_signal", "_joiner", "_transport", "_backoff", "_config", "_roster", "_failure", "_completion", "_tee",
         "_payload",
     },
-    {"_classify", "_chunks", "_logging"},
-    {"_wire", "_plugins"},
-    {"_engine"},
-    {"_stream"},
+    {"_exchange", "_logging", "_classify", "_through"},
+    {"_chunks", "_plugins"},
+    {"_wire", "_engine"},
+    {"_stream", "_sender"},
+    {"_asked", "_handed", "_served"},
     {"_chain"},
-    {"wsgi"},
+    {"_packed", "wsgi"},
+    {"_adapter"},
+    {"_install"},
     {"cli"},
     {"__main__"},
 ]  # fmt: skip
@@ -36,10 +39,11 @@ APART = {"testing"}
 #: Who may import what does not come with Python; what is not listed here is not imported.
 THIRD_PARTIES = {
     "requests": {
-        "_chain", "_errors", "_exchange", "_failure", "_faults", "_secret", "_sockets", "_stream", "_transport", "cli",
-        "testing", "wsgi",
+        "_adapter", "_asked", "_chain", "_errors", "_exchange", "_failure", "_faults", "_handed", "_install",
+        "_secret", "_sender", "_served", "_sockets", "_stream", "_tee", "_through", "_transport", "cli", "testing",
+        "wsgi",
     },
-    "urllib3": {"_sockets", "_faults", "_exchange", "cli"},
+    "urllib3": {"_asked", "_chain", "_exchange", "_faults", "_handed", "_sockets", "_tee", "_through", "cli"},
     "pluggy": {"cli", "hookspecs", "_plugins"},
     "sseclient": {"_sse"},
     "click": {"cli"},

@@ -28,6 +28,7 @@ EXPORTS = [
     "DeadlineExceeded",
     "Delay",
     "ExponentialBackoff",
+    "FallbackAdapter",
     "FallbackError",
     "Fault",
     "FixedDelay",
@@ -47,6 +48,8 @@ EXPORTS = [
     "default_classifier",
     "hookimpl",
     "in_order",
+    "install",
+    "uninstall",
 ]  # fmt: skip
 
 

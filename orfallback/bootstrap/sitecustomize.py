@@ -1,0 +1,59 @@
+"""Imported by Python itself at its start, because ``orfallback run`` put its folder on the path.
+
+It waits for requests to be imported, and imports nothing until then. Whatever sitecustomize there was is run, too.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from typing import Any
+
+_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib would cost every process its import
+
+
+class _Waiting:
+    """Finds requests as everybody else would, and installs the fallback once it is there."""
+
+    _loader: "Any"
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
+        if name != "requests":
+            return None
+        sys.meta_path.remove(self)
+        from importlib.util import find_spec
+
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            self._loader, spec.loader = spec.loader, self  # type: ignore[assignment]  # it has what is asked of one
+        return spec
+
+    def create_module(self, spec: "ModuleSpec") -> "Any":
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: "Any") -> None:
+        module.__spec__.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        try:
+            import orfallback
+
+            orfallback.install()
+        except (ImportError, ValueError, LookupError, TypeError) as error:
+            sys.stderr.write(f"orfallback: not installed in this process: {error}\n")
+
+
+def _hand_over() -> None:
+    """Run the sitecustomize that Python would have found without this one."""
+    path = [place for place in sys.path if os.path.abspath(place or ".") != _HERE]  # noqa: PTH100 - likewise
+    spec = sys.modules["_frozen_importlib_external"].PathFinder.find_spec("sitecustomize", path)
+    if spec is None or spec.loader is None:
+        return
+    module = sys.modules["_frozen_importlib"].module_from_spec(spec)
+    sys.modules["sitecustomize"] = module
+    spec.loader.exec_module(module)
+
+
+sys.meta_path.insert(0, _Waiting())
+_hand_over()
