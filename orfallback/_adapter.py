@@ -38,10 +38,22 @@ class FallbackAdapter(BaseAdapter):
     :param inner: what sends; None makes an ``HTTPAdapter``. What else an adapter has is asked of this one.
     """
 
+    _trust_env = True
+
     def __init__(self, chain: Chain | None = None, inner: BaseAdapter | None = None) -> None:
         super().__init__()
         self.chain = Chain.from_env() if chain is None else chain
         self.inner = HTTPAdapter() if inner is None else inner
+
+    @classmethod
+    def of_session(cls, session: requests.Session, chain: Chain, inner: BaseAdapter) -> FallbackAdapter:
+        """Return an adapter for one request of a session, whose own adapter sends.
+
+        :param session: whether it trusts the environment counts for targets elsewhere, too.
+        """
+        adapter = cls(chain, inner)
+        adapter._trust_env = session.trust_env
+        return adapter
 
     def send(
         self,
@@ -69,7 +81,7 @@ class FallbackAdapter(BaseAdapter):
             asked = None
         if asked is None:
             return self.inner.send(request, stream=stream, timeout=timeout, **settings)
-        through = Through(self.inner, request, settings, limits, asked.url)
+        through = Through(self.inner, request, settings, limits, asked.url, trust_env=self._trust_env)
         try:
             came: requests.Response | Exception = self._ask(asked, through)
             if isinstance(came, FallbackError):

@@ -47,6 +47,7 @@ class Exchange:
         self.headers: Mapping[str, str] = {}
         self._response: requests.Response | None = None
         self._read_before: bytes | None = None
+        self._sent_with: Mapping[str, str | bytes] = {}
 
     def begin(self, response: requests.Response) -> None:
         """Take the reply, whose headers are there and whose body is unread."""
@@ -56,6 +57,8 @@ class Exchange:
         self._read_before = read if isinstance(read, bytes) else None
         self.status = response.status_code
         self.headers = response.headers
+        # With the headers that an application's own session put there; one that a test double made has no request.
+        self._sent_with = getattr(response.request, "headers", None) or {}
 
     @property
     def good(self) -> bool:
@@ -107,7 +110,7 @@ class Exchange:
 
     def scrub(self, content: bytes) -> bytes:
         """Return a body that is no answer without the key and the messages, should the server send them back."""
-        return scrub(content, self.request)
+        return scrub(content, self.request, self._sent_with)
 
     def close(self) -> None:
         """Close the connection, unless its reply was read to the end: then it is kept already."""

@@ -118,7 +118,7 @@ def _wrapped(before: _GetAdapter) -> _GetAdapter:
         chain, origins = _place.now
         if chain is None or sending.get() or not isinstance(adapter, HTTPAdapter) or not isinstance(url, str):
             return adapter
-        return FallbackAdapter(chain, adapter) if _origin(url) in origins else adapter
+        return FallbackAdapter.of_session(self, chain, adapter) if _origin(url) in origins else adapter
 
     return get_adapter
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any, NoReturn
 
 import requests
@@ -10,6 +11,8 @@ from requests.auth import AuthBase
 
 #: So much of a key's beginning tells that it is the key (characters).
 TELLING = 16
+#: Names of headers that may tell who asks, or let him in: what was meant for one host is not for another.
+PERSONAL = re.compile("auth|cookie|key|token|secret|passw|session|signature|credential|^host$", re.IGNORECASE)
 
 
 class Secret(AuthBase):

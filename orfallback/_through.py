@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import functools
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import requests
 from requests.adapters import BaseAdapter
+from requests.utils import get_environ_proxies, should_bypass_proxies
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Timeout
 
 from orfallback._config import origin
 from orfallback._faults import WIRE_ERRORS
 from orfallback._request import Request
+from orfallback._secret import PERSONAL
 from orfallback._tee import Tee
 from orfallback._transport import timeout_for, told_once
 from orfallback._watch import Watch
-
-# What was meant for one host is not for another: whatever may tell who asks, or let him in.
-_PERSONAL = re.compile("auth|cookie|key|token|secret|passw|session|signature|credential|^host$", re.IGNORECASE)
 
 
 class Reply(NamedTuple):
@@ -67,6 +66,7 @@ class Through:
     :param settings: ``verify``, ``cert`` and ``proxies``, as the session has put them together.
     :param timeout: the application's own.
     :param called: where the request goes, as the chain calls it.
+    :param trust_env: whether the environment's proxies count.
     :ivar timeout: likewise.
     :ivar first: what came of the first attempt; None if there was none.
     :ivar last: what came of the last one.
@@ -79,11 +79,14 @@ class Through:
         settings: dict[str, Any],
         timeout: Timeout,
         called: str,
+        *,
+        trust_env: bool,
     ) -> None:
         self._inner = inner
         self._request = request
         self._settings = settings
         self._called = called
+        self._trust_env = trust_env
         self.timeout = timeout
         self.first: Sent | None = None
         self.last = Sent()
@@ -103,7 +106,7 @@ class Through:
         sent = self.last
         home = origin(request.url) == origin(self._called)
         prepared = self._prepared(request, home=home)
-        settings = self._settings if home else {**self._settings, "cert": None}
+        settings = self._settings if home else {**self._settings, "cert": None, "proxies": self._proxies(request.url)}
         timeout, read = self._told(watch)
         failed = functools.partial(_blame, watch, read)
         try:
@@ -149,11 +152,21 @@ class Through:
         told = least if own.total is None else Timeout(connect=least[0], read=least[1], total=own.total)
         return told, own_read if read is None or own_read < read else None
 
+    def _proxies(self, url: str) -> Mapping[str, str]:
+        """Return the proxies for another origin: the session has put its own together for the one that was called."""
+        proxies: Mapping[str, str] = self._settings["proxies"] or {}
+        if not self._trust_env:
+            return proxies
+        exempt = proxies.get("no_proxy")
+        if should_bypass_proxies(url, no_proxy=exempt):
+            return {}
+        return {**get_environ_proxies(url, no_proxy=exempt), **proxies}
+
     def _prepared(self, request: Request, *, home: bool) -> requests.PreparedRequest:
         prepared = self._request.copy()
         if not home:
             for name in [*prepared.headers]:
-                if _PERSONAL.search(name):
+                if PERSONAL.search(name):
                     del prepared.headers[name]
         prepared.body = request.body
         if request.url != self._called:

@@ -30,6 +30,7 @@ from rows import choice, delta
 from test_threads import together
 from urllib3.util import Retry, Timeout
 
+import orfallback
 from orfallback import (
     DEFAULT_MODELS,
     Chain,
@@ -683,6 +684,72 @@ def test_keys_and_prompts_are_told_nowhere(
     found.append("\n".join(record.getMessage() for record in caplog.records if record.name.startswith("orfallback")))
     for private in (THEIRS, OURS, "Why is the sky"):
         assert not [text for text in found if private in text]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "private"),
+    [
+        ("api-key", "azure-CANARY-0123456789", "azure-CANARY-0123456789"),
+        ("Authorization", "Basic bWU6Q0FOQVJZLWhlcmU=", "bWU6Q0FOQVJZLWhlcmU="),
+        ("Authorization", b"Token CANARY-of-bytes-0123", "CANARY-of-bytes-0123"),
+        ("Cookie", "session=CANARY-cookie-0123", "session=CANARY-cookie-0123"),
+    ],
+    ids=lambda value: value if value in ("api-key", "Authorization", "Cookie") else "",
+)
+def test_what_authorizes_it_is_in_no_record(
+    name: str, value: Any, private: str, sim: Simulator, app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server may send back whatever header let the application in: the records do not hold it."""
+    del app.headers["Authorization"]
+    sim.default(status(403, message=f"{private} is not allowed here"))
+    with caplog.at_level(logging.DEBUG, "orfallback"):
+        response: Any = app.ask(headers={name: value})
+    assert private in response.text
+    error = response.orfallback.error
+    assert "*** is not allowed here" in error.attempts[0].message
+    assert private not in f"{error} {caplog.text} {error.response.text} {pickle.dumps(error)!r}"
+
+
+# -- proxies --
+
+
+def localhost(sim: Simulator) -> str:
+    """Return a simulator's base URL by name, as ``no_proxy`` may exempt it and no other."""
+    return sim.base_url.replace("127.0.0.1", "localhost")
+
+
+def test_no_proxy_counts_for_a_target_elsewhere(
+    sim: Simulator, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target that the environment exempts from its proxy is asked directly, whatever was said of the first one."""
+    with Simulator() as elsewhere:
+        monkeypatch.setenv("http_proxy", sim.base_url.removesuffix("/api/v1"))
+        monkeypatch.setenv("no_proxy", "localhost")
+        sim.default(status(502))
+        chain = Chain(["a/a", Target("b/b", localhost(elsewhere))], base_url="http://model.example/v1", clock=clock)
+        with requests.Session() as session:
+            session.mount("http://", FallbackAdapter(chain))
+            assert session.post("http://model.example/v1/chat/completions", json=ASKED).ok
+        (request,) = elsewhere.requests
+        assert (request.path, request.model) == ("/api/v1/chat/completions", "b/b")
+    assert len(sim.requests) == 1
+
+
+@pytest.mark.parametrize("trusting", [True, False])
+def test_a_proxy_counts_for_a_target_elsewhere(
+    trusting: bool, sim: Simulator, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the first target is exempted, the next is asked through the proxy of the environment, if that counts."""
+    with Simulator() as proxy, Simulator() as elsewhere:
+        monkeypatch.setenv("http_proxy", proxy.base_url.removesuffix("/api/v1"))
+        monkeypatch.setenv("no_proxy", "localhost")
+        sim.default(status(502))
+        chain = Chain(["a/a", Target("b/b", elsewhere.base_url)], base_url=localhost(sim), clock=clock)
+        with requests.Session() as session, orfallback.install(chain):
+            session.trust_env = trusting
+            assert session.post(f"{localhost(sim)}/chat/completions", json=ASKED).ok
+        assert (len(proxy.requests), len(elsewhere.requests)) == ((1, 0) if trusting else (0, 1))
+    assert len(sim.requests) == 1
 
 
 # -- whom it asks --
