@@ -60,3 +60,9 @@ def found(program: str, *arguments: str, flags: Sequence[str] = ()) -> Any:
     ran = run(program, *arguments, flags=flags)
     assert (ran.returncode, ran.stderr) == (0, "")
     return json.loads(ran.stdout)
+
+
+def worker(application: str) -> list[str]:
+    """Return the command of a Celery worker with two processes."""
+    command = ["celery", "--app", application, "--quiet", "worker", "--pool", "prefork", "--concurrency", "2"]
+    return [*command, "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from hosting import APPS
+from hosting import APPS, worker
 from terminal import COMMAND
 
 from orfallback.testing import Simulator, answer, status
@@ -190,3 +190,18 @@ def test_gunicorn(preload: bool, busy: Simulator, environ: dict[str, str], tmp_p
             assert (reply.status_code, reply.text) == (200, "Well met")
             seen.add(reply.headers["X-Process"])
     assert len(seen) == 2
+
+
+def test_celery(busy: Simulator, environ: dict[str, str], tmp_path: Path) -> None:
+    """Tasks in each process of a Celery worker that is run so fall back."""
+    environ |= {"FOLDER": str(tmp_path), "PATH": os.pathsep.join([str(Path(sys.executable).parent), environ["PATH"]])}
+    command = [*RUN, "--", *worker("celery_calling_app")]
+    with subprocess.Popen(command, env=environ, cwd=APPS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        try:
+            tasks = [sys.executable, str(APPS / "celery_calling_app.py")]
+            subprocess.run(tasks, env=environ, check=True, timeout=_PATIENCE)
+            out, _ = process.communicate(timeout=_PATIENCE)
+        finally:
+            process.kill()
+    assert process.returncode == 0, out
+    assert set(busy.models_asked) == {"a/first", "b/second"}

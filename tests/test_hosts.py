@@ -15,7 +15,7 @@ from urllib.parse import quote_plus
 
 import pytest
 import requests
-from hosting import APPS, BUSY, asked, echo, found, half_busy
+from hosting import APPS, BUSY, asked, echo, found, half_busy, worker
 
 from orfallback.testing import Behaviour, Simulator, silence, status
 
@@ -105,13 +105,9 @@ def test_gunicorn(workers: str, preload: bool, echoing: Simulator, tmp_path: Pat
 
 def test_celery(echoing: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two forked workers with a warm chain give right answers; time limits and errors come out of tasks whole."""
-    for name in ("queue", "results", "control"):
-        (tmp_path / name).mkdir()
     for name, value in {"FOLDER": str(tmp_path), "BASE_URL": echoing.base_url}.items():
         monkeypatch.setenv(name, value)
-    command = ["celery", "--app", "celery_app", "--quiet", "worker", "--pool", "prefork", "--concurrency", "2"]
-    command += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"]
-    with host(tmp_path / "log", *command, WARM="1"):
+    with host(tmp_path / "log", *worker("celery_app"), WARM="1"):
         results = found("celery_client.py")
     assert results["wrong"] == 0
     assert len(results["processes"]) == 2

@@ -8,28 +8,11 @@ from typing import Any
 
 import whole_files
 from asking import chain_for, tell_everything
-from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
 from orfallback.testing import Recorder
 
-FOLDER = Path(os.environ["FOLDER"])
-#: Where results lie.
-BACKEND = f"{whole_files.__name__}:Results+file://{FOLDER / 'results'}"
-
-app = Celery("celery_app", broker=f"{whole_files.SCHEME}://", backend=BACKEND)
-app.conf.update(
-    broker_transport_options={
-        "data_folder_in": str(FOLDER / "queue"),
-        "data_folder_out": str(FOLDER / "queue"),
-        "control_folder": str(FOLDER / "control"),
-        "polling_interval": 0.05,
-    },
-    result_serializer="pickle",
-    result_accept_content=["pickle"],
-    worker_prefetch_multiplier=20,
-    broker_connection_retry_on_startup=True,
-)
+app = whole_files.application("celery_app", Path(os.environ["FOLDER"]))
 MADE_IN = os.getpid()
 chain = chain_for(os.environ["BASE_URL"])
 if os.environ.get("WARM"):

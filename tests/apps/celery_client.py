@@ -7,7 +7,7 @@ from typing import Any
 
 from asking import PROMPT
 from celery import Celery
-from celery_app import BACKEND, app, ask, chain, fail, stall, stall_out
+from celery_app import app, ask, chain, fail, stall, stall_out
 
 _PATIENCE = 30
 _INTERVAL = 0.02
@@ -33,7 +33,7 @@ LIMITED = ((stall, "complete"), (stall, "stream"), (stall_out,))
 
 def stored_as_json() -> Any:
     """Return what the result backend makes of an error as JSON, Celery's own choice."""
-    other = Celery("other", backend=BACKEND)
+    other = Celery("other", backend=app.conf.result_backend)
     try:
         chain.complete("fail")
     except Exception as error:  # noqa: BLE001 - any will do

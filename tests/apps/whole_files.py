@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from celery import Celery
 from celery.backends.filesystem import FilesystemBackend
 from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.json import dumps
@@ -43,3 +44,27 @@ class Results(FilesystemBackend):  # type: ignore[misc]  # Celery is not typed
     def set(self, key: bytes, value: str | bytes) -> None:
         """Keep a result."""
         _write(Path(self._filename(key).decode()), value)
+
+
+def application(name: str, folder: Path) -> Celery:
+    """Return a Celery application.
+
+    :param folder: for its queue and results.
+    """
+    parts = {part: folder / part for part in ("queue", "control", "results")}
+    for part in parts.values():
+        part.mkdir(exist_ok=True)
+    app = Celery(name, broker=f"{SCHEME}://", backend=f"{__name__}:Results+file://{parts['results']}")
+    app.conf.update(
+        broker_transport_options={
+            "data_folder_in": str(parts["queue"]),
+            "data_folder_out": str(parts["queue"]),
+            "control_folder": str(parts["control"]),
+            "polling_interval": 0.05,
+        },
+        result_serializer="pickle",
+        result_accept_content=["pickle"],
+        worker_prefetch_multiplier=20,
+        broker_connection_retry_on_startup=True,
+    )
+    return app
