@@ -1,0 +1,48 @@
+"""What a store is: where chains keep what they know of targets that rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+
+class StoreError(Exception):
+    """A store cannot be reached, or does not answer in time: the memory is lost for a while, never a call."""
+
+
+class Store(Protocol):
+    """Keeps rests, by keys that a cooldown makes. Threads share it; it may be shared by processes and hosts.
+
+    Durations, never instants, go in and come out, so that hosts whose clocks differ can share one. A rest that is over is
+    remembered for :data:`PROBATION` more, unless it is cleared: so that the next caller knows that this target is to be
+    probed, by one.
+
+    Every method raises :class:`StoreError` where the store cannot do it, within a few milliseconds.
+    """
+
+    def resting(self, keys: Sequence[str]) -> Mapping[str, float]:
+        """Return how long each of some keys rests.
+
+        :param keys: a few of them.
+        :returns: seconds; 0 or less for a rest that is over, and was not cleared; nothing of a key that is not known.
+        """
+
+    def rest(self, key: str, seconds: float) -> None:
+        """Let a key rest, and end the claim on it. A rest that lasts longer already is not shortened.
+
+        :param seconds: 0 or more; 0 leaves a key to be probed by whoever claims it next.
+        """
+
+    def claim(self, key: str, lease: float) -> bool:
+        """Let one caller, and no other, probe a key whose rest is over.
+
+        :param lease: seconds after which the claim ends by itself, whatever became of who made it.
+        :returns: whether the caller is the one.
+        """
+
+    def clear(self, key: str) -> None:
+        """Forget a key, and the claim on it."""
+
+
+#: How long a rest that is over is remembered (s): longer than any rest that grew by failing, so that it goes on growing.
+PROBATION = 600.0
