@@ -13,9 +13,9 @@ class StoreError(Exception):
 class Store(Protocol):
     """Keeps rests, by keys that a cooldown makes. Threads share it; it may be shared by processes and hosts.
 
-    Durations, never instants, go in and come out, so that hosts whose clocks differ can share one. A rest that is over is
-    remembered for :data:`PROBATION` more, unless it is cleared: so that the next caller knows that this target is to be
-    probed, by one.
+    Durations, never instants, go in and come out, so that hosts whose clocks differ can share one. A rest that is over
+    is remembered for :data:`PROBATION` more, unless it is cleared, so that the next caller knows that this target is to
+    be probed, by one.
 
     Every method raises :class:`StoreError` where the store cannot do it, within a few milliseconds.
     """
@@ -44,5 +44,5 @@ class Store(Protocol):
         """Forget a key, and the claim on it."""
 
 
-#: How long a rest that is over is remembered (s): longer than any rest that grew by failing, so that it goes on growing.
+#: How long a rest that is over is remembered, unless it is cleared (s).
 PROBATION = 600.0
