@@ -221,8 +221,11 @@ def test_sessions_pickle(chain: Chain, url: str) -> None:
     assert not falls_back(url, pickle.loads(plain))
 
 
-def test_what_requests_promises_holds(sim: Simulator, chain: Chain) -> None:
-    """Redirects, cookies, auth, uploads, downloads and timeouts are as they were, for what is no completion."""
+@pytest.mark.parametrize("where", ["another path", "another host"])
+def test_what_requests_promises_holds(where: str, sim: Simulator, chain: Chain) -> None:
+    """Redirects, cookies, auth, proxies, uploads, downloads and timeouts are as they were, for all but completions."""
+    if where == "another host":
+        chain = chain.replace(base_url="http://127.0.0.2:9/api/v1")
     sim.script("GET /here", redirect(302, "/api/v1/there"))
     sim.script("GET /there", reply({"there": True}, headers={"Set-Cookie": "seen=1; Path=/"}))
     sim.script("POST /files", reply({"ok": True}))
@@ -241,10 +244,14 @@ def test_what_requests_promises_holds(sim: Simulator, chain: Chain) -> None:
                 session.get(f"{sim.base_url}/slow", timeout=0.05)
             with pytest.raises(requests.exceptions.ProxyError):
                 session.get(f"{sim.base_url}/there", proxies={"http": "http://127.0.0.1:9"})
+            proxied = session.get("http://model.example/api/v1/there", proxies={"http": sim.base_url[:-7]})
+            copied = pickle.loads(pickle.dumps(session))
+            again = copied.get(f"{sim.base_url}/there")
             seen.append(
                 (
                     [each.status_code for each in moved.history], moved.json(), session.cookies.get_dict(),
-                    moved.request.headers["Authorization"], sent.json(), pieces,
+                    moved.request.headers["Authorization"], sent.json(), pieces, proxied.json(), again.json(),
+                    copied.cookies.get_dict(), type(again), vars(again).keys(),
                 )
             )  # fmt: skip
     assert seen[0] == seen[1]
