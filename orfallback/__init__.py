@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orfallback._clock import Clock as Clock
     from orfallback._completion import Completion as Completion
     from orfallback._config import DEFAULT_MODELS as DEFAULT_MODELS
+    from orfallback._cooldown import Cooldown as Cooldown
     from orfallback._delay import Delay as Delay
     from orfallback._delay import FixedDelay as FixedDelay
     from orfallback._errors import CallRejected as CallRejected
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from orfallback._errors import DeadlineExceeded as DeadlineExceeded
     from orfallback._errors import FallbackError as FallbackError
     from orfallback._errors import StreamInterrupted as StreamInterrupted
+    from orfallback._health import Health as Health
+    from orfallback._health import TargetHealth as TargetHealth
     from orfallback._install import install as install
     from orfallback._install import uninstall as uninstall
     from orfallback._logging import LoggingPlugin as LoggingPlugin
@@ -53,6 +56,7 @@ _HOME = {
     "Classify": "_classify",
     "Clock": "_clock",
     "Completion": "_completion",
+    "Cooldown": "_cooldown",
     "DEFAULT_MODELS": "_config",
     "DeadlineExceeded": "_errors",
     "Delay": "_delay",
@@ -61,6 +65,7 @@ _HOME = {
     "FallbackError": "_errors",
     "Fault": "_verdict",
     "FixedDelay": "_delay",
+    "Health": "_health",
     "LoggingPlugin": "_logging",
     "Outcome": "_types",
     "Reason": "_verdict",
@@ -69,6 +74,7 @@ _HOME = {
     "Stream": "_stream",
     "StreamInterrupted": "_errors",
     "Target": "_types",
+    "TargetHealth": "_health",
     "Timeouts": "_types",
     "UpstreamError": "_types",
     "Verdict": "_verdict",

@@ -15,8 +15,10 @@ from orfallback._asked import Asked, targets_for, under
 from orfallback._classify import Classify, default_classifier
 from orfallback._clock import Clock, SystemClock
 from orfallback._completion import Completion, degraded_reply
-from orfallback._delay import DEFAULT_DELAY, Delay, FixedDelay, check_seconds
+from orfallback._cooldown import LONGEST, Cooldown
+from orfallback._delay import DEFAULT_DELAY, REST, Delay, FixedDelay, check_seconds
 from orfallback._engine import Answered, Send, run
+from orfallback._health import Health
 from orfallback._logging import LoggingPlugin, logger
 from orfallback._payload import Messages, Payload
 from orfallback._plugins import STRATEGIES, Hooks, PluginManager, Strategies
@@ -31,9 +33,12 @@ from orfallback._types import Call, Outcome, Target, Timeouts
 from orfallback._wire import Wire
 
 _OPTIONS = (
-    "models", "api_key", "base_url", "session", "timeouts", "delay", "classify", "select", "rounds", "plugins", "clock",
+    "models", "api_key", "base_url", "session", "timeouts", "delay", "classify", "select", "cooldown", "rounds",
+    "plugins", "clock",
 )  # fmt: skip
 _DEFAULT_TIMEOUTS = Timeouts()
+#: The name of the plugin that lets targets rest.
+COOLDOWN = "cooldown"
 # The models of which this process has been warned, and how many of them are worth it.
 _warned: dict[str, object] = {}
 _MOST_WARNED = 1_000
@@ -59,6 +64,8 @@ class Chain:
     :param classify: judges what comes back: a callable ``(call, outcome) -> Verdict | None``, where None is a good
         answer.
     :param select: chooses the next target: a callable ``(call, targets) -> target``.
+    :param cooldown: how targets rest that were busy: seconds for the first rest of one that gave no hint, or a
+        :class:`Cooldown`; None or 0 lets none rest.
     :param rounds: how often the list is gone through, for targets whose failure was transient.
     :param plugins: objects or modules with functions named ``orfallback_*``.
     :param clock: for measuring and waiting.
@@ -77,6 +84,7 @@ class Chain:
         delay: float | Delay = DEFAULT_DELAY,
         classify: Classify = default_classifier,
         select: Select = in_order,
+        cooldown: float | Cooldown | None = REST,
         rounds: int = 1,
         plugins: Iterable[object] = (),
         clock: Clock | None = None,
@@ -104,14 +112,17 @@ class Chain:
         self._owns_transport = True
         self._options: dict[str, Any] = {
             "models": models, "api_key": secret or _config.Keyless(), "base_url": base_url, "session": session,
-            "timeouts": timeouts, "delay": delay, "classify": classify, "select": select, "rounds": rounds,
-            "clock": clock,
+            "timeouts": timeouts, "delay": delay, "classify": classify, "select": select, "cooldown": cooldown,
+            "rounds": rounds, "clock": clock,
         }  # fmt: skip
         #: The chain's plugins; what is registered here counts from the next call.
         self.plugin_manager = PluginManager()
         strategies = Strategies(select, classify, delay if callable(delay) else FixedDelay(delay))
         self.plugin_manager.register(strategies, STRATEGIES)
         self.plugin_manager.register(LoggingPlugin(), "logging")
+        # Before all others, so that it is asked last: it claims what nobody else has passed over.
+        if cooldown is not None and cooldown != 0:
+            self.plugin_manager.register(_cooldown(cooldown, self._clock), COOLDOWN)
         for plugin in plugins:
             self.register(plugin)
 
@@ -161,7 +172,7 @@ class Chain:
         :raises TypeError: for an unknown option.
         """
         changes = Unshown(changes)
-        options = Unshown({**self._options, **changes})
+        options = Unshown({**self._options, "cooldown": self.plugin_manager.get_plugin(COOLDOWN), **changes})
         if "base_url" in changes and "api_key" not in changes:
             options["api_key"] = None
         elif "api_key" in changes and changes["api_key"] is not None:
@@ -173,7 +184,7 @@ class Chain:
             chain._owns_transport = False
         chain.plugin_manager.unregister(name="logging")
         for name, plugin in self.plugin_manager.list_name_plugin():
-            if name != STRATEGIES and plugin is not None:
+            if name not in (STRATEGIES, COOLDOWN) and plugin is not None:
                 chain.register(plugin, name)
         for plugin in plugins:
             if not chain.plugin_manager.is_registered(plugin):
@@ -312,6 +323,11 @@ class Chain:
         """The resolved targets, in order, without keys."""
         return self._targets
 
+    @property
+    def health(self) -> Health:
+        """What the chain knows of its targets, to be seen and steered by hand."""
+        return Health(self.plugin_manager.get_plugin(COOLDOWN), self._targets)
+
     def close(self) -> None:
         """Close the connections that this chain made; it can be used again."""
         if self._owns_transport:
@@ -344,6 +360,12 @@ def _check_options(*, timeouts: object, rounds: object, session: object, clock: 
         raise TypeError(f"clock has monotonic(), sleep() and time(), which {type(clock).__name__} has not")
     if isinstance(plugins, (str, Mapping)) or not isinstance(plugins, Iterable):
         raise TypeError(f"plugins is a list of plugins, not {type(plugins).__name__}")
+
+
+def _cooldown(cooldown: float | Cooldown, clock: Clock) -> Cooldown:
+    if isinstance(cooldown, Cooldown):
+        return cooldown
+    return Cooldown(cooldown, longest=max(LONGEST, cooldown), clock=clock)
 
 
 def _warn_of(model: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from orfallback import _reply
+from orfallback._cooldown import MOST
 from orfallback._delay import check_seconds
 from orfallback._secret import Secret, Unshown
 from orfallback._types import Target, Timeouts
@@ -204,6 +205,11 @@ def options_from_env(environ: Mapping[str, str]) -> dict[str, Any]:
     if delay is not None:
         check_seconds("ORFALLBACK_DELAY", delay)
         options["delay"] = delay
+    cooldown = 0.0 if _off(environ.get("ORFALLBACK_COOLDOWN", "")) else _number(environ, "ORFALLBACK_COOLDOWN")
+    if cooldown is not None:
+        if not 0 <= cooldown <= MOST:
+            raise ValueError(f"ORFALLBACK_COOLDOWN is 0 to {MOST:g} seconds, or none, not {cooldown!r}")
+        options["cooldown"] = cooldown
     deadline = _number(environ, "ORFALLBACK_DEADLINE")
     if deadline is not None:
         if not (math.isfinite(deadline) and deadline > 0):
@@ -244,13 +250,26 @@ def _from_plain(name: str, value: Any) -> Any:
         return Timeouts(**value)
     if name == "models" and isinstance(value, (list, tuple)):
         return [Target(**item) if isinstance(item, Mapping) else item for item in value]
-    if name == "delay" and isinstance(value, str) and value.replace(".", "", 1).isdigit():
+    if name == "delay" and isinstance(value, str) and _is_number(value):
         return float(value)
+    if name == "cooldown" and isinstance(value, str):
+        if _off(value):
+            return 0.0
+        return float(value) if _is_number(value) else _named_object(value)
     if name == "plugins" and isinstance(value, (list, tuple, set, frozenset)):
         return [_named_object(item) if isinstance(item, str) else item for item in value]
     if name in ("classify", "select", "delay", "clock", "session") and isinstance(value, str):
         return _named_object(value)
     return value
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit()
+
+
+def _off(text: str) -> bool:
+    """Tell whether a setting says that nothing is wanted."""
+    return text.strip().lower() in ("none", "off", "no", "false")
 
 
 def _named_object(name: str) -> Any:

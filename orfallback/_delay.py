@@ -11,6 +11,8 @@ from orfallback._types import Attempt, Call
 DEFAULT_DELAY = 2.0
 #: No single wait inside a call is longer, in seconds; a target that asks for more is passed over.
 LONGEST_WAIT = 60.0
+#: How long a target that gave no hint is taken to be busy, in seconds.
+REST = 30.0
 
 
 class Delay(Protocol):

@@ -6,12 +6,10 @@ import math
 
 import requests
 
+from orfallback._delay import REST
 from orfallback._errors import CallRejected, ChainExhausted, DeadlineExceeded, StreamInterrupted
 from orfallback._types import Attempt, Call, Outcome
 from orfallback._verdict import Reason, Scope
-
-#: How long a target rests that gave no hint, in seconds.
-REST = 30.0
 
 
 def rejected(attempts: tuple[Attempt, ...]) -> bool:

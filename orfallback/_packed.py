@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from orfallback import _config
-from orfallback._chain import Chain
+from orfallback._chain import COOLDOWN, Chain
 from orfallback._plugins import STRATEGIES
 from orfallback._secret import Secret
 
@@ -23,10 +23,13 @@ def packed(chain: Chain) -> dict[str, Any]:
     """
     manager = chain.plugin_manager
     plugins = [
-        (name, plugin) for name, plugin in manager.list_name_plugin() if name != STRATEGIES and plugin is not None
+        (name, plugin)
+        for name, plugin in manager.list_name_plugin()
+        if name not in (STRATEGIES, COOLDOWN) and plugin is not None
     ]
+    options = {**chain._options, "cooldown": manager.get_plugin(COOLDOWN)}
     return {
-        "options": {name: value for name, value in chain._options.items() if name not in _STAYS},
+        "options": {name: value for name, value in options.items() if name not in _STAYS},
         "keyless": not isinstance(chain._options["api_key"], Secret),
         "plugins": [
             (name, _Named(plugin.__name__) if isinstance(plugin, ModuleType) else plugin) for name, plugin in plugins

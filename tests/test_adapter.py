@@ -35,6 +35,7 @@ from orfallback import (
     DEFAULT_MODELS,
     Chain,
     ChainExhausted,
+    Cooldown,
     FallbackAdapter,
     Outcome,
     Reason,
@@ -90,8 +91,9 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def chain(sim: Simulator, clock: FakeClock, recorder: Recorder) -> Chain:
-    """A chain of two models."""
-    return Chain(["a/a", "b/b"], api_key=OURS, base_url=sim.base_url, clock=clock, plugins=[recorder], timeouts=QUICK)
+    """A chain of two models that forgets what it saw."""
+    options: dict[str, Any] = {"clock": clock, "plugins": [recorder], "timeouts": QUICK, "cooldown": None}
+    return Chain(["a/a", "b/b"], api_key=OURS, base_url=sim.base_url, **options)
 
 
 class App(requests.Session):
@@ -772,7 +774,7 @@ def test_its_model_is_asked_first(sim: Simulator, clock: FakeClock) -> None:
     """The model of the body goes before the chain's, which follow in order; each is asked once, as the chain has it."""
     sim.default(status(502))
     models: list[str | Target] = [Target("a/a", set={"temperature": 1}), "b/b", Target("c/c", drop=["seed"])]
-    with App(sim, FallbackAdapter(Chain(models, base_url=sim.base_url, clock=clock))) as app:
+    with App(sim, FallbackAdapter(Chain(models, base_url=sim.base_url, clock=clock, cooldown=None))) as app:
         app.ask({**ASKED, "model": "c/c", "seed": 7})
         app.ask({**ASKED, "model": "x/x", "seed": 7})
     assert sim.models_asked == ["c/c", "a/a", "b/b", "x/x", "a/a", "b/b", "c/c"]
@@ -1401,7 +1403,7 @@ def test_it_pickles_without_the_key(sim: Simulator, monkeypatch: pytest.MonkeyPa
     targets: list[str | Target] = ["a/a", Target("b/b", set={"seed": 7})]
     chain = Chain(
         targets, api_key=OURS, base_url=sim.base_url, delay=pausing, plugins=[Recorder(), plugin], timeouts=QUICK,
-        rounds=2, session=requests.Session(),
+        rounds=2, session=requests.Session(), cooldown=Cooldown(7.0),
     )  # fmt: skip
     chain.plugin_manager.tracing = True
     chain.unregister("logging")
@@ -1419,7 +1421,10 @@ def test_it_pickles_without_the_key(sim: Simulator, monkeypatch: pytest.MonkeyPa
     options, kept = adapter.chain._options, chain._options
     for name in ("base_url", "timeouts", "rounds", "delay", "models"):
         assert (name, options[name]) == (name, kept[name])
-    assert [name for name, _ in adapter.chain.plugin_manager.list_name_plugin()][1:] == ["Recorder", "their_plugin"]
+    assert [name for name, _ in adapter.chain.plugin_manager.list_name_plugin()][1:] == [
+        "cooldown", "Recorder", "their_plugin"
+    ]  # fmt: skip
+    assert adapter.chain._options["cooldown"].seconds == 7.0
     assert adapter.chain.plugin_manager.tracing
     assert adapter.inner._pool_maxsize == 7
 

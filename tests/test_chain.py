@@ -293,6 +293,7 @@ def test_a_plugin_is_taken_off_by_name_or_by_itself(sim: Simulator, chain: Chain
     chain.complete("hi")
     chain.unregister(recorder)
     chain.unregister("logging")
+    chain.unregister("cooldown")
     chain.complete("hi")
     assert recorder.hooks.count("call_started") == 1
     with pytest.raises(LookupError, match=r"'logging' is registered; there are: none"):

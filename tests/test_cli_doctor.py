@@ -265,7 +265,7 @@ def test_an_installed_plugin(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tm
         "plugin ill of doctors-dist cannot be imported: No module named 'no_such_module_at_all'",
         "Install what doctors-dist lacks, or do without ill",
     )
-    assert loaded == ("ok", "logging, well loaded", "")
+    assert loaded == ("ok", "logging, cooldown, well loaded", "")
 
 
 def test_plugins_that_cannot_be_loaded(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -285,4 +285,4 @@ def test_plugins_that_cannot_be_loaded(doctor: Doctor, monkeypatch: pytest.Monke
     assert "not-there of ORFALLBACK_PLUGINS is not installed" in told
     assert "no_such_plugin" in told
     assert "by nothing" in told
-    assert found["plugins"][-1][1] == "doctors_good_plugin loaded"
+    assert found["plugins"][-1][1] == "cooldown, doctors_good_plugin loaded"

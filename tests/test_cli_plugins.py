@@ -132,7 +132,7 @@ def test_without_plugins() -> None:
     assert re.search(r"^logging +orfallback \d\S* +loaded$", done.stdout, re.MULTILINE)
     assert re.search(r"^orfallback_classify +decides +the chain's own$", done.stdout, re.MULTILINE)
     unused = done.stdout.splitlines()[-1]
-    assert unused.startswith("Hooks that nobody implements: orfallback_admit, orfallback_prepare, ")
+    assert unused.startswith("Hooks that nobody implements: orfallback_prepare, orfallback_exhausted, ")
     assert "strategies" not in done.stdout
     assert not [line for line in done.stdout.splitlines() if line != line.rstrip()]
 
@@ -230,7 +230,8 @@ def test_all(tmp_path: Path) -> None:
     site = install(tmp_path / "site", "[orfallback]\nb = good_plugin:Plugin\na = module_plugin\nc = recorders:First\n")
     (site / "recorders.py").write_text(_RECORDERS)
     found = states(shown("--all", PYTHONPATH=str(site), ORFALLBACK_PLUGINS="b"))
-    assert [name for name, state in found.items() if state == "loaded"] == ["strategies", "logging", "b", "a", "c"]
+    own = ["strategies", "logging", "cooldown"]
+    assert [name for name, state in found.items() if state == "loaded"] == [*own, "b", "a", "c"]
 
 
 @pytest.mark.parametrize("named", ["module,good", "good,-logging,module,good"])
@@ -248,7 +249,7 @@ def test_the_chain_is_that_of_the_environment(named: str, site: Path, monkeypatc
 def test_logging_taken_off() -> None:
     """``-logging`` takes off what logs: it is told of, and no hook asks it."""
     found = shown(ORFALLBACK_PLUGINS="-logging")
-    assert states(found) == {"strategies": "loaded", "logging": "taken off"}
+    assert states(found) == {"strategies": "loaded", "cooldown": "loaded", "logging": "taken off"}
     assert "logging" not in json.dumps(found["hooks"])
     assert re.search(r"^logging .* taken off$", run(ORFALLBACK_PLUGINS="-logging").stdout, re.MULTILINE)
 
@@ -267,7 +268,7 @@ def test_a_module_of_the_current_directory(tmp_path: Path) -> None:
 
 def test_a_module_of_a_distribution(site: Path) -> None:
     """The origin of a module is the distribution that holds it, also where that has it as an entry point."""
-    plugin = shown("-p", "good_plugin:Plugin", PYTHONPATH=str(site))["plugins"][2]
+    plugin = shown("-p", "good_plugin:Plugin", PYTHONPATH=str(site))["plugins"][3]
     assert (plugin["name"], plugin["package"], plugin["version"]) == ("good_plugin:Plugin", "fake-dist", "1.0")
 
 
@@ -279,7 +280,7 @@ def test_a_module_of_an_editable_distribution(site: Path, tmp_path: Path) -> Non
     (site / "module_plugin.py").unlink()
     (site / "fake_dist-1.0.dist-info" / "direct_url.json").write_text(json.dumps({"url": source.as_uri()}))
     path = os.pathsep.join([str(site), str(source)])
-    plugin = shown("-p", "module_plugin", PYTHONPATH=path)["plugins"][2]
+    plugin = shown("-p", "module_plugin", PYTHONPATH=path)["plugins"][3]
     assert (plugin["name"], plugin["package"], plugin["version"]) == ("module_plugin", "fake-dist", "1.0")
 
 
@@ -294,6 +295,7 @@ def test_a_library_that_is_not_installed(command: Commands, monkeypatch: pytest.
     assert [(each["name"], each["package"], each["version"]) for each in found["plugins"]] == [
         ("strategies", "orfallback", None),
         ("logging", "orfallback", None),
+        ("cooldown", "orfallback", None),
     ]
     assert re.search(r"^logging +orfallback +loaded$", command("plugins").out, re.MULTILINE)
 
@@ -303,7 +305,7 @@ def test_a_file_that_hides_a_distribution(site: Path, tmp_path: Path) -> None:
     here = tmp_path / "here"
     here.mkdir()
     (here / "module_plugin.py").write_text(_HOOK)
-    plugin = shown("-p", "module_plugin", here=here, PYTHONPATH=str(site))["plugins"][2]
+    plugin = shown("-p", "module_plugin", here=here, PYTHONPATH=str(site))["plugins"][3]
     assert plugin["package"] == str((here / "module_plugin.py").resolve())
 
 

@@ -199,7 +199,7 @@ def test_a_url_of_bytes(chain: Chain, url: str) -> None:
 def test_a_chain_with_a_session_of_the_applications(sim: Simulator, chain: Chain, clock: FakeClock) -> None:
     """What a chain sends through its given session does not fall back once more, and keeps its limits to the byte."""
     with requests.Session() as session, orfallback.install(chain):
-        own = Chain(["a/a", "c/c"], base_url=sim.base_url, session=session, clock=clock)
+        own = Chain(["a/a", "c/c"], base_url=sim.base_url, session=session, clock=clock, cooldown=None)
         assert own.complete("hi").model == "c/c"
         assert sim.models_asked == ["a/a", "c/c"]
         assert falls_back(f"{sim.base_url}/chat/completions", session)

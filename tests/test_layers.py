@@ -16,14 +16,14 @@ ROOT = Path(orfallback.__file__).parent
 #: From low to high; a package counts as one.
 ROWS: list[set[str]] = [
     {"_text", "_clock", "_sse", "_secret", "_verdict", "bootstrap"},
-    {"_types", "_watch", "_request"},
+    {"_types", "_watch", "_request", "stores"},
     {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub"},
     {
-        "_signal", "_joiner", "_transport", "_backoff", "_config", "_roster", "_failure", "_completion", "_tee",
+        "_signal", "_joiner", "_transport", "_backoff", "_cooldown", "_roster", "_failure", "_completion", "_tee",
         "_payload",
     },
-    {"_exchange", "_logging", "_classify", "_through"},
-    {"_chunks", "_plugins"},
+    {"_exchange", "_logging", "_classify", "_config", "_health"},
+    {"_chunks", "_plugins", "_through"},
     {"_wire", "_engine"},
     {"_stream", "_sender"},
     {"_asked", "_handed", "_served"},

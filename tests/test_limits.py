@@ -94,8 +94,8 @@ DRIPS = [
 def lateness(sim: Simulator, mode: str, session: requests.Session | None = None) -> float:
     """How long after its deadline a call ends, in seconds."""
     late = []
-    timeouts = Timeouts(deadline=DEADLINE)
-    with Chain(["a/a", "b/b"], api_key=KEY, base_url=sim.base_url, session=session, timeouts=timeouts) as chain:
+    options: dict[str, Any] = {"session": session, "timeouts": Timeouts(deadline=DEADLINE), "cooldown": None}
+    with Chain(["a/a", "b/b"], api_key=KEY, base_url=sim.base_url, **options) as chain:
         # A machine that is busy makes one late, but not all.
         for _ in range(5):
             late.append(lasted(lambda: ask(chain, mode)) - DEADLINE)

@@ -189,7 +189,7 @@ def test_an_interrupted_stream_is_an_error(sim: Simulator, caplog: pytest.LogCap
     sim.script("a", cut("content", clean=True))
     with Chain("a", api_key="sk-test", base_url=sim.base_url) as chain, pytest.raises(StreamInterrupted):
         chain.stream("hi").read()
-    assert said(caplog)[2:] == [
+    assert said(caplog)[3:] == [
         (logging.ERROR, "❌ The stream from a broke: truncated: the stream ended before the answer did")
     ]
     record = facts(caplog.records[-1])

@@ -46,7 +46,7 @@ def test_it_keeps_its_headers_and_hooks_and_stays_open(
     session.headers["X-Title"] = "mine"
     session.hooks["response"].append(hook)
     sim.script("a/a", status(502))
-    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock) as chain:
+    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock, cooldown=None) as chain:
         assert chain.complete("hi").model == "b/b"
         assert chain.stream("hi").read().model == "b/b"
     assert session.get(f"{sim.base_url}/models").ok
@@ -220,8 +220,8 @@ def test_a_watched_adapter_holds_the_limits(
     """With a WatchedAdapter mounted the limits hold to the byte, dripped headers included."""
     session.mount("http://", WatchedAdapter())
     sim.script("a/a", drip(part))
-    timeouts = Timeouts(answer=0.4, first_token=0.4)
-    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock, timeouts=timeouts) as chain:
+    options: dict[str, Any] = {"timeouts": Timeouts(answer=0.4, first_token=0.4), "cooldown": None}
+    with Chain(TWO, base_url=sim.base_url, session=session, clock=clock, **options) as chain:
         assert chain.complete("hi").attempts[0].reason is Reason.TIMEOUT
         sim.script("b/b", answer("Hi"))
         assert chain.stream("hi").read().attempts[0].reason is Reason.TIMEOUT

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 from hosting import BUSY, GOOD, echo, half_busy
@@ -43,7 +44,8 @@ def test_64_threads_share_a_chain(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR, "orfallback")
     wrong: list[tuple[str, str, str]] = []
     # What 3,200 requests bring is not kept.
-    with Simulator(remember=False) as sim, Chain([BUSY, GOOD], api_key=KEY, base_url=sim.base_url, delay=0) as chain:
+    options: dict[str, Any] = {"api_key": KEY, "delay": 0, "cooldown": None}
+    with Simulator(remember=False) as sim, Chain([BUSY, GOOD], base_url=sim.base_url, **options) as chain:
         sim.script(BUSY, half_busy)
         sim.default(echo)
 

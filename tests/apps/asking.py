@@ -13,8 +13,8 @@ MODELS = ["a/busy", "b/good"]
 
 
 def chain_for(base_url: str) -> Chain:
-    """Return a chain that does not wait between attempts."""
-    return Chain(MODELS, api_key=KEY, base_url=base_url, delay=0)
+    """Return a chain that neither waits between attempts nor remembers them."""
+    return Chain(MODELS, api_key=KEY, base_url=base_url, delay=0, cooldown=None)
 
 
 def wrong(chain: Chain, who: str, times: int) -> int:

@@ -20,7 +20,7 @@ def would_use(chain: Chain, results: Sequence[Result]) -> str | None:
     """
     found = {result.model: result for result in results}
     # A verdict on one model can reach others: all that share a key with one that was refused.
-    own = chain.replace(plugins=[_Found({model: result.verdict for model, result in found.items()})])
+    own = chain.replace(cooldown=None, plugins=[_Found({model: result.verdict for model, result in found.items()})])
     call, clock = rehearsal()
 
     def send(_: Call, target: Target) -> Outcome:

@@ -205,7 +205,9 @@ class Asker:
     def __init__(self, chain: Chain, model: str, seconds: float) -> None:
         limits = Timeouts(min(5.0, seconds), seconds, seconds, seconds, seconds)
         self._witness = Witness()
-        self._chain = chain.replace(models=[model], timeouts=limits, rounds=1, plugins=[self._witness, _Once()])
+        self._chain = chain.replace(
+            models=[model], timeouts=limits, rounds=1, cooldown=None, plugins=[self._witness, _Once()]
+        )
 
     def ask(self, prompt: str, params: Mapping[str, Any], *, stream: bool) -> Trial:
         """Ask once.

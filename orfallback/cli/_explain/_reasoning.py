@@ -68,7 +68,7 @@ def follow(chain: Chain, recording: Recording, *, stream: bool, deadline: float,
         given = recording if everyone or not call.attempts else good(call)
         return given.outcome(call, target, clock)
 
-    hooks = chain.replace(plugins=[judged]).plugin_manager.hooks()
+    hooks = chain.replace(cooldown=None, plugins=[judged]).plugin_manager.hooks()
     error: FallbackError | None = None
     try:
         answered = run(call, chain.targets, hooks, send, clock, rounds=1)
