@@ -15,7 +15,7 @@ from orfallback._asked import Asked, targets_for, under
 from orfallback._classify import Classify, default_classifier
 from orfallback._clock import Clock, SystemClock
 from orfallback._completion import Completion, degraded_reply
-from orfallback._cooldown import LONGEST, Cooldown
+from orfallback._cooldown import Cooldown
 from orfallback._delay import DEFAULT_DELAY, REST, Delay, FixedDelay, check_seconds
 from orfallback._engine import Answered, Send, run
 from orfallback._health import Health
@@ -122,7 +122,8 @@ class Chain:
         self.plugin_manager.register(LoggingPlugin(), "logging")
         # Before all others, so that it is asked last: it claims what nobody else has passed over.
         if cooldown is not None and cooldown != 0:
-            self.plugin_manager.register(_cooldown(cooldown, self._clock), COOLDOWN)
+            memory = cooldown if isinstance(cooldown, Cooldown) else Cooldown(cooldown, clock=self._clock)
+            self.plugin_manager.register(memory, COOLDOWN)
         for plugin in plugins:
             self.register(plugin)
 
@@ -360,12 +361,6 @@ def _check_options(*, timeouts: object, rounds: object, session: object, clock: 
         raise TypeError(f"clock has monotonic(), sleep() and time(), which {type(clock).__name__} has not")
     if isinstance(plugins, (str, Mapping)) or not isinstance(plugins, Iterable):
         raise TypeError(f"plugins is a list of plugins, not {type(plugins).__name__}")
-
-
-def _cooldown(cooldown: float | Cooldown, clock: Clock) -> Cooldown:
-    if isinstance(cooldown, Cooldown):
-        return cooldown
-    return Cooldown(cooldown, longest=max(LONGEST, cooldown), clock=clock)
 
 
 def _warn_of(model: str) -> None:

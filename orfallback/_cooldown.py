@@ -98,7 +98,7 @@ class Cooldown:
     Chains that share one share what it knows. It pickles with its settings, and with a store that does.
 
     :param seconds: the first rest of a target that gave no hint, and the lease of a claim to probe it.
-    :param longest: the longest rest that grew by failing, in seconds.
+    :param longest: the longest rest that grew by failing, in seconds; None is 300, or ``seconds`` if that is more.
     :param store: where rests are kept; None keeps them in this process.
     :param clock: for measuring; None is the machine's.
     :raises TypeError: for what is no number.
@@ -106,13 +106,19 @@ class Cooldown:
     """
 
     def __init__(
-        self, seconds: float = REST, *, longest: float = LONGEST, store: Store | None = None, clock: Clock | None = None
+        self,
+        seconds: float = REST,
+        *,
+        longest: float | None = None,
+        store: Store | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        for name, value in (("seconds", seconds), ("longest", longest)):
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise TypeError(f"Cooldown: {name} is a number of seconds, not {type(value).__name__}")
+        _check_number("cooldown", seconds)
+        if longest is None:
+            longest = max(LONGEST, seconds)
+        _check_number("longest", longest)
         if not (0 < seconds <= longest <= MOST):
-            raise ValueError(f"Cooldown: 0 < seconds <= longest <= {MOST:g}, not {seconds!r} and {longest!r}")
+            raise ValueError(f"a cooldown is 0 < seconds <= longest <= {MOST:g} seconds, not {seconds!r}, {longest!r}")
         self.seconds = float(seconds)
         self.longest = float(longest)
         self._clock = SystemClock() if clock is None else clock
@@ -270,6 +276,11 @@ class Cooldown:
 
     def __repr__(self) -> str:
         return f"<Cooldown {self.seconds:g} s>"
+
+
+def _check_number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is a number of seconds, not {type(value).__name__}")
 
 
 def _unpickled(seconds: float, longest: float, store: Store | None, clock: Clock | None) -> Cooldown:

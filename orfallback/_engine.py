@@ -127,6 +127,7 @@ class _Run:
         self._send = send
         self._clock = clock
         self._last: Outcome | None = None
+        self._unasked: dict[Target, float] = {}
 
     # -- select, admit --
 
@@ -141,9 +142,11 @@ class _Run:
                     return target
                 roster.pass_over(target, rest)
             for target in roster.resting:
-                if self._rest(target, last_resort=True) is None:
+                rest = self._rest(target, last_resort=True)
+                if rest is None:
                     return target
                 roster.strike(target)
+                self._unasked[target] = rest
         return None
 
     def _selected(self, targets: tuple[Target, ...]) -> Target:
@@ -235,7 +238,7 @@ class _Run:
                 if not isinstance(answer, (str, dict)):
                     raise TypeError(f"orfallback_exhausted answers a str, a dict or None, not {type(answer).__name__}")
                 return Answered(self._hooks, self.call, answer, None, None)
-        raise _failure.give_up(self.call, self._last, late=late)
+        raise _failure.give_up(self.call, self._last, late=late, unasked=self._unasked)
 
 
 def _seconds(hook: str, value: object) -> float:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import requests
 
 from orfallback._delay import REST
 from orfallback._errors import CallRejected, ChainExhausted, DeadlineExceeded, StreamInterrupted
-from orfallback._types import Attempt, Call, Outcome
+from orfallback._text import clean
+from orfallback._types import Attempt, Call, Outcome, Target
 from orfallback._verdict import Reason, Scope
+
+_NONE: Mapping[Target, float] = {}
 
 
 def rejected(attempts: tuple[Attempt, ...]) -> bool:
@@ -25,12 +29,15 @@ def rejected(attempts: tuple[Attempt, ...]) -> bool:
     return not any(a.verdict is not None and a.verdict.transient and a.endpoint != last.endpoint for a in attempts)
 
 
-def give_up(call: Call, outcome: Outcome | None, *, late: bool) -> CallRejected | ChainExhausted | DeadlineExceeded:
+def give_up(
+    call: Call, outcome: Outcome | None, *, late: bool, unasked: Mapping[Target, float] = _NONE
+) -> CallRejected | ChainExhausted | DeadlineExceeded:
     """Return the error of a call that got no answer.
 
     :param call: with all its attempts.
     :param outcome: of the last attempt that had a response.
     :param late: whether the deadline ended it.
+    :param unasked: those that were passed over and not asked, with the seconds for which they rest.
     """
     last = call.attempts[-1] if call.attempts else None
     kind: type[CallRejected | ChainExhausted | DeadlineExceeded] = DeadlineExceeded if late else ChainExhausted
@@ -39,7 +46,7 @@ def give_up(call: Call, outcome: Outcome | None, *, late: bool) -> CallRejected 
     if rejected(call.attempts):
         kind, title, soonest = CallRejected, "the call was rejected", None
     return kind(
-        _message(title, call.attempts, soonest),
+        _message(title, call.attempts, soonest, unasked),
         attempts=call.attempts,
         reason=last.reason if last is not None else Reason.TIMEOUT if late else None,
         retry_after=soonest,
@@ -87,10 +94,22 @@ def rebuilt(outcome: Outcome) -> requests.Response:
     return response
 
 
-def _message(title: str, attempts: tuple[Attempt, ...], soonest: float | None) -> str:
+def _message(
+    title: str, attempts: tuple[Attempt, ...], soonest: float | None, unasked: Mapping[Target, float] = _NONE
+) -> str:
     tried = listed(attempts) or "no attempt was made"
-    hope = f". Worth another try in {soonest:g} s" if soonest is not None else ""
-    return f"{title}: {tried.rstrip('.') if hope else tried}{hope}"
+    more = ""
+    if unasked:
+        more = f". Not asked, since they rest: {', '.join(_resting(each, rest) for each, rest in unasked.items())}"
+    if soonest is not None:
+        more += f". Worth another try in {soonest:g} s"
+    return f"{title}: {tried.rstrip('.') if more else tried}{more}"
+
+
+def _resting(target: Target, rest: float) -> str:
+    return (
+        f"{clean(target.name or target.model)} ({f'{rest:.3g} s' if rest < math.inf else 'it cannot serve this call'})"
+    )
 
 
 def listed(attempts: tuple[Attempt, ...]) -> str:
