@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,8 +169,9 @@ def test_a_worker(at: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("FOLDER", str(tmp_path))
     command = ["celery", "--app", "celery_recipe", "--quiet", "worker", "--concurrency", "1", "--loglevel", "ERROR"]
     command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    with host(tmp_path / "log", *command, PYTHONPATH=str(Path(__file__).parent)):
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    # Both the worker and its client load the recipe with the help of a module of the tests.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    with host(tmp_path / "log", *command):
         told = found("celery_recipe.py")
     assert told["later"][0] == "At last."
     assert told["later"][1] >= 0.3
