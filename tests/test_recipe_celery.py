@@ -146,7 +146,7 @@ def test_the_deadline_comes_before_the_limits(recipe: Any, at: Simulator, countd
     for task in (recipe.answer, recipe.answer_by_options):
         assert (task.soft_time_limit, task.time_limit) == (recipe.SOFT_LIMIT, recipe.HARD_LIMIT)
     at.script(BUSY, silence(), answer("At last."))
-    recipe.chain = recipe.chain.replace(timeouts=Timeouts(deadline=0.2))
+    recipe.chain = recipe.chain.replace(timeouts=Timeouts(deadline=0.4))
     assert recipe.answer.apply((QUESTION,)).get() == "At last."
     assert len(countdowns) == 1
     at.script(BUSY, silence())

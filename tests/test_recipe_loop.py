@@ -11,7 +11,7 @@ import requests
 from recipes import load
 
 from orfallback import CallRejected, StreamInterrupted, Timeouts
-from orfallback.testing import Behaviour, Simulator, answer, cut, error_in_200, keep_alive, reply, status
+from orfallback.testing import Behaviour, Gate, Simulator, answer, cut, error_in_200, keep_alive, reply, status
 
 BEFORE, AFTER = "replace_a_loop/before.py", "replace_a_loop/after.py"
 FIRST, SECOND = "mistralai/mistral-nemo", "mistralai/mistral-small-3.2-24b-instruct"
@@ -27,23 +27,21 @@ def waits() -> list[float]:
 
 @pytest.fixture
 def before(at: Simulator, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The loop. It does not wait here, and a model may be silent for a fifth of a second."""
+    """The loop, which does not wait here."""
     module: Any = load(BEFORE)
 
     class Time:
         sleep = staticmethod(waits.append)
 
     monkeypatch.setattr(module, "time", Time)
-    monkeypatch.setattr(module, "TIMEOUT", 0.2)
     return module
 
 
 @pytest.fixture
 def after(at: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The chain, with the same limit of silence."""
+    """The chain, which does not wait here."""
     monkeypatch.setenv("ORFALLBACK_DELAY", "0")
     module: Any = load(AFTER)
-    module.chain = module.chain.replace(timeouts=Timeouts(first_token=0.2, idle=0.2, answer=0.2))
     yield module
     module.chain.close()
 
@@ -116,11 +114,13 @@ def test_signs_of_life_lift_the_timeout(mode: str, before: Any, after: Any, at: 
         text = module.ask(QUESTION) if mode == "whole" else "".join(module.stream(QUESTION))
         return text, time.monotonic() - began
 
-    at.script(FIRST, keep_alive(every=0.05, then=20))
+    before.TIMEOUT = 0.2
+    at.script(FIRST, keep_alive(every=0.02, then=55))
     text, took = asked(before)
     assert text == HELLO
     assert took >= 5 * before.TIMEOUT
     assert at.models_asked == [FIRST]
+    after.chain = after.chain.replace(timeouts=Timeouts(first_token=0.3, answer=0.3))
     at.script(FIRST, keep_alive(every=0.05))
     text, _ = asked(after)
     assert text == HELLO
@@ -158,7 +158,7 @@ def test_an_event_that_is_no_json_ends_the_loop(before: Any, after: Any, at: Sim
 
 def test_leaving_closes_the_connection(after: Any, at: Simulator) -> None:
     """Whoever leaves the chain's loop over the text closes the connection, as with the loop by hand."""
-    at.script(FIRST, answer("one two three", pace=0.05))
+    at.script(FIRST, answer("one two three", gate=Gate(), role_first=False))
     pieces = after.stream(QUESTION)
     assert next(pieces) == "one "
     pieces.close()

@@ -41,7 +41,11 @@ def test_all_is_well(orfallback_simulator: Simulator, chain: Chain, shown: list[
     assert request.body["temperature"] == 0.2
 
 
-@pytest.mark.parametrize("fault", [status(502), status(429), error_in_200(), cut("start")])
+@pytest.mark.parametrize(
+    "fault",
+    [status(502), status(429), error_in_200(), cut("start")],
+    ids=["busy", "limited", "error in a 200", "connection closed"],
+)
 def test_the_first_model_fails(
     fault: Behaviour, orfallback_simulator: Simulator, chain: Chain, shown: list[str], clock: FakeClock
 ) -> None:
@@ -72,7 +76,7 @@ def test_all_are_down(orfallback_simulator: Simulator, chain: Chain, shown: list
 def test_a_model_says_nothing(orfallback_simulator: Simulator, chain: Chain, shown: list[str]) -> None:
     """A model that sends signs of life alone is given up. Silence takes real time, so the clock is a real one here."""
     orfallback_simulator.script("a/first", keep_alive())
-    impatient = chain.replace(clock=None, timeouts=Timeouts(first_token=0.2), delay=0)
+    impatient = chain.replace(clock=None, timeouts=Timeouts(first_token=0.5), delay=0)
     assert Assistant(impatient).sum_up("The sky is blue.", shown.append)
     assert orfallback_simulator.models_asked == ["a/first", "b/second"]
 
