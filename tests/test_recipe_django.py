@@ -180,8 +180,11 @@ def test_a_visitor_who_leaves_ends_the_answer(url: str, sim: Simulator) -> None:
 def test_a_response_that_nobody_reads_ends_the_answer(views: Any, sim: Simulator) -> None:
     """Django closes a response of which it has sent nothing, and the connection upstream is closed with it."""
     sim.script(GOOD, answer("one two", gate=Gate(), role_first=False))
-    views.stream(RequestFactory().post("/stream", QUESTION)).close()
+    response = views.stream(RequestFactory().post("/stream", QUESTION))
+    response.close()
     assert sim.wait_idle(PATIENCE)
+    # Kept until here, so that it was no garbage collector that closed it.
+    assert response.status_code == 200
     assert [received.model for received in sim.left_early] == [GOOD]
 
 

@@ -43,6 +43,8 @@ def _environment(at: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first model is busy, and nobody waits."""
     monkeypatch.setenv("ORFALLBACK_MODELS", f"{BUSY},{GOOD}")
     monkeypatch.setenv("ORFALLBACK_DELAY", "0")
+    # It would flush for the script.
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     at.script(BUSY, status(502))
 
 
