@@ -64,9 +64,9 @@ def found(program: str, *arguments: str, flags: Sequence[str] = ()) -> Any:
     return json.loads(ran.stdout)
 
 
-def worker(application: str) -> list[str]:
-    """Return the command of a Celery worker with two processes."""
-    command = ["celery", "--app", application, "--quiet", "worker", "--pool", "prefork", "--concurrency", "2"]
+def worker(application: str, processes: int = 2) -> list[str]:
+    """Return the command of a Celery worker."""
+    command = ["celery", "--app", application, "--quiet", "worker", "--pool", "prefork", f"--concurrency={processes}"]
     return [*command, "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"]
 
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 from celery.exceptions import Retry
 from celery.signals import task_retry
-from hosting import asked, found, host
+from hosting import asked, found, host, worker
 from recipes import load
 
 from orfallback import CallRejected, ChainExhausted, DeadlineExceeded, FallbackError, Timeouts
@@ -164,14 +164,10 @@ def test_a_worker(at: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     at.script(BUSY, behave)
     at.script(GOOD, status(404))
-    for name in ("queue", "results", "control"):
-        (tmp_path / name).mkdir()
     monkeypatch.setenv("FOLDER", str(tmp_path))
-    command = ["celery", "--app", "celery_recipe", "--quiet", "worker", "--concurrency", "1", "--loglevel", "ERROR"]
-    command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     # Both the worker and its client load the recipe with the help of a module of the tests.
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-    with host(tmp_path / "log", *command):
+    with host(tmp_path / "log", *worker("celery_recipe", processes=1)):
         told = found("celery_recipe.py")
     assert told["later"][0] == "At last."
     assert told["later"][1] >= 0.3

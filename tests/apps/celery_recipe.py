@@ -15,23 +15,11 @@ from recipes import load
 
 _PATIENCE = 30
 
-folder = Path(os.environ["FOLDER"])
 recipe: Any = load("celery_answers.py")
 # A worker that waits for seconds waits for the test, too.
 recipe.SOONEST = 0.3
-app = recipe.app
-app.conf.update(
-    broker_url=f"{whole_files.SCHEME}://",
-    result_backend=f"{whole_files.__name__}:Results+file://{folder / 'results'}",
-    broker_transport_options={
-        "data_folder_in": str(folder / "queue"),
-        "data_folder_out": str(folder / "queue"),
-        "control_folder": str(folder / "control"),
-        "polling_interval": 0.05,
-    },
-    broker_connection_retry_on_startup=True,
-    worker_timer_precision=0.05,
-)
+app = whole_files.use_files(recipe.app, Path(os.environ["FOLDER"]))
+app.conf.worker_timer_precision = 0.05
 
 
 def got(question: str, **options: Any) -> Any:
