@@ -1,0 +1,270 @@
+// The page: plain DOM, no build step. What people and models say goes into textContent alone, so none of it is ever markup.
+
+const conversation = document.body.dataset.conversation;
+const status = document.getElementById("status");
+const wide = window.matchMedia("(min-width: 60rem)");
+
+class Refused extends Error {}
+
+// Ask the REST API.
+async function ask(path, body) {
+  const options = body && {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  };
+  let reply;
+  try {
+    reply = await fetch(`/api/${path}`, options);
+  } catch {
+    throw new Refused("The chat cannot be reached. Is its server running?");
+  }
+  const told = await reply.json().catch(() => ({}));
+  if (!reply.ok) throw new Refused(told.error?.message ?? `The server answered ${reply.status}.`);
+  return told;
+}
+
+function say(text, alarm = false) {
+  status.textContent = text;
+  status.classList.toggle("alarm", alarm);
+}
+
+function element(name, className, text) {
+  const made = document.createElement(name);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+async function list() {
+  const rows = (await ask("conversations")).map((each) => {
+    const link = element("a", "", each.title || "Nothing said yet");
+    link.href = `/c/${encodeURIComponent(each.id)}`;
+    if (each.id === conversation) link.setAttribute("aria-current", "page");
+    const row = document.createElement("li");
+    row.append(link);
+    return row;
+  });
+  document.getElementById("conversations").replaceChildren(...rows);
+}
+
+// -- the start: somebody to talk to --
+
+function start() {
+  for (const button of document.querySelectorAll("[data-character]")) {
+    button.addEventListener("click", async () => {
+      try {
+        const made = await ask("conversations", { character: button.dataset.character });
+        location.assign(`/c/${encodeURIComponent(made.id)}`);
+      } catch (error) {
+        say(error.message, true);
+      }
+    });
+  }
+}
+
+// -- a conversation --
+
+function chat() {
+  const log = document.getElementById("log");
+  const form = document.getElementById("form");
+  const text = document.getElementById("text");
+  const send = document.getElementById("send");
+  const stop = document.getElementById("stop");
+  const regenerate = document.getElementById("regenerate");
+  const here = `conversations/${encodeURIComponent(conversation)}`;
+
+  // The answer that is being written, and the socket over which it comes.
+  let growing = null;
+  let socket = null;
+
+  const STATES = {
+    broken: "broke off", stopped: "stopped", failed: "no answer", degraded: "stand-in", writing: "being written",
+  };
+
+  function add(role, words = "") {
+    const article = element("article", role, "");
+    article.append(element("p", "text", words), element("footer", "", ""));
+    log.append(article);
+    return article;
+  }
+
+  // What is known of an answer once it is over: its whole text, how it ended, who served, what was tried before.
+  function show(article, message) {
+    article.className = `${message.role} ${message.state}`;
+    article.querySelector(".text").textContent = message.text;
+    if (message.role !== "assistant") return;
+    const footer = article.querySelector("footer");
+    footer.replaceChildren();
+    if (message.state in STATES) footer.append(element("span", "state", STATES[message.state]));
+    if (message.model) footer.append(element("span", "model", message.model));
+    const failed = message.attempts.filter((each) => each.reason && each.reason !== "cancelled");
+    const before = message.state === "broken" ? failed.slice(0, -1) : failed;
+    if (before.length) {
+      footer.append(element("span", "fallback", `${message.model ? " · " : ""}${before.map((each) => each.said).join(", ")}`));
+    }
+  }
+
+  function follow(change) {
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+    change();
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  }
+
+  function idle() {
+    growing = null;
+    log.setAttribute("aria-busy", "false");
+    send.hidden = false;
+    send.disabled = false;
+    stop.hidden = true;
+    regenerate.hidden = !log.querySelector("article.user");
+  }
+
+  function waiting(stoppable) {
+    log.setAttribute("aria-busy", "true");
+    send.hidden = stoppable;
+    send.disabled = true;
+    stop.hidden = !stoppable;
+    regenerate.hidden = true;
+    say("Asking…");
+  }
+
+  // Read the conversation, and show it as it stands.
+  async function read() {
+    const found = await ask(here);
+    document.title = `${found.name} · Chat`;
+    document.getElementById("name").textContent = found.name;
+    document.getElementById("about").textContent = found.about;
+    log.replaceChildren();
+    add("assistant", found.greeting);
+    for (const message of found.messages) show(add(message.role), message);
+    log.scrollTop = log.scrollHeight;
+    if (found.writing) {
+      // Another page has asked, or this one was reloaded and the server has yet to notice.
+      send.disabled = true;
+      regenerate.hidden = true;
+      setTimeout(() => read().catch((error) => say(error.message, true)), 500);
+    } else {
+      idle();
+    }
+  }
+
+  // One frame of the WebSocket; README.md has them all.
+  function take(frame) {
+    if (frame.type === "notice") {
+      say(frame.text);
+    } else if (frame.type === "begin") {
+      say("");
+      growing.querySelector("footer").replaceChildren(element("span", "model", frame.model));
+    } else if (frame.type === "token") {
+      follow(() => growing.querySelector(".text").append(frame.text));
+    } else {
+      finish(frame);
+    }
+  }
+
+  function finish(frame) {
+    const { message } = frame;
+    const article = growing;
+    say("");
+    if (frame.type === "error") say(frame.text, true);
+    if (frame.type === "broken") say("The answer broke off. Regenerate it, or go on.", true);
+    idle();
+    if (!message) {
+      // Nothing was asked: the conversation stands as it was.
+      read().catch((error) => say(error.message, true));
+    } else if (!message.shown) {
+      if (frame.type === "broken") say("The new answer broke off; the one before it stands.", true);
+      read().catch((error) => say(error.message, true));
+    } else if (article) {
+      follow(() => show(article, message));
+    }
+    list().catch(() => {});
+  }
+
+  function connected() {
+    if (socket && socket.readyState === WebSocket.OPEN) return Promise.resolve(socket);
+    return new Promise((resolve, reject) => {
+      const made = new WebSocket(`${location.origin.replace(/^http/, "ws")}/api/${here}/socket`);
+      made.addEventListener("open", () => resolve(made));
+      made.addEventListener("message", (event) => take(JSON.parse(event.data)));
+      made.addEventListener("close", () => {
+        reject(new Refused("The chat cannot be reached. Is its server running?"));
+        if (growing) {
+          idle();
+          say("The connection was lost. What came of the answer is kept.", true);
+          read().catch(() => {});
+        }
+      });
+      socket = made;
+    });
+  }
+
+  async function overSocket(asked) {
+    const open = await connected();
+    open.send(JSON.stringify(asked));
+  }
+
+  async function overRest(asked) {
+    try {
+      if (asked.regenerate) await ask(`${here}/regenerate`, {});
+      else await ask(`${here}/messages`, asked);
+      say("");
+    } catch (error) {
+      say(error.message, true);
+    }
+    await read();
+    list().catch(() => {});
+  }
+
+  async function go(asked) {
+    const streams = form.elements.way.value === "socket";
+    if (asked.regenerate) {
+      const last = log.lastElementChild;
+      if (last.classList.contains("assistant")) last.remove();
+    } else {
+      add("user", asked.text);
+    }
+    growing = add("assistant writing");
+    log.scrollTop = log.scrollHeight;
+    waiting(streams);
+    try {
+      await (streams ? overSocket(asked) : overRest(asked));
+    } catch (error) {
+      idle();
+      say(error.message, true);
+    }
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const words = text.value.trim();
+    if (!words || send.disabled) return;
+    text.value = "";
+    go({ text: words });
+  });
+  // Enter sends, Shift+Enter makes a new line; not while a word is still being composed (IME).
+  text.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      form.requestSubmit();
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !stop.hidden) stop.click();
+  });
+  stop.addEventListener("click", () => socket.send(JSON.stringify({ type: "stop" })));
+  regenerate.addEventListener("click", () => {
+    text.focus();
+    go({ regenerate: true });
+  });
+  read().catch((error) => {
+    say(error.message, true);
+    send.disabled = true;
+  });
+}
+
+const menu = document.getElementById("menu");
+menu.open = wide.matches;
+wide.addEventListener("change", () => { menu.open = wide.matches; });
+list().catch((error) => say(error.message, true));
+if (conversation) chat();
+else start();
