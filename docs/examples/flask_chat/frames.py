@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from flask_chat.problems import Refusal, retry_after, sentence, status_of
+from flask_chat.problems import Refusal, retry_after, sentence, status_of, told
 from flask_chat.turns import Frame, Stopped, Turn
 from orfallback import FallbackError, StreamInterrupted
 
@@ -32,7 +32,7 @@ def of_turn(turn: Turn) -> Iterator[Frame]:
 
 def of_answer(turn: Turn) -> Iterator[Frame]:
     """Yield what there is to tell of an answer that has begun: its text, and how it ends."""
-    yield {"type": "begin", "answer": turn.answer, "model": turn.model}
+    yield {"type": "begin", "answer": turn.answer, "model": turn.model, "attempts": told(turn.tried)}
     try:
         for text in turn:
             yield {"type": "token", "answer": turn.answer, "text": text}

@@ -82,16 +82,22 @@ function chat() {
 
   function add(role, words = "") {
     const article = element("article", role, "");
+    article.setAttribute("aria-label", role === "user" ? "You" : document.getElementById("name").textContent);
     article.append(element("p", "text", words), element("footer", "", ""));
     log.append(article);
     return article;
   }
 
-  // What is known of an answer once it is over: its whole text, how it ended, who served, what was tried before.
+  // A message as it is stored.
   function show(article, message) {
     article.className = `${message.role} ${message.state}`;
     article.querySelector(".text").textContent = message.text;
     if (message.role !== "assistant") return;
+    sign(article, message);
+  }
+
+  // How an answer ended, who served, and who was tried before.
+  function sign(article, message) {
     const footer = article.querySelector("footer");
     footer.replaceChildren();
     if (message.state in STATES) footer.append(element("span", "state", STATES[message.state]));
@@ -99,7 +105,8 @@ function chat() {
     const failed = message.attempts.filter((each) => each.reason && each.reason !== "cancelled");
     const before = message.state === "broken" ? failed.slice(0, -1) : failed;
     if (before.length) {
-      footer.append(element("span", "fallback", `${message.model ? " · " : ""}${before.map((each) => each.said).join(", ")}`));
+      const said = before.map((each) => each.said).join(", ");
+      footer.append(element("span", "fallback", message.model ? ` · ${said}` : said));
     }
   }
 
@@ -153,7 +160,7 @@ function chat() {
       say(frame.text);
     } else if (frame.type === "begin") {
       say("");
-      growing.querySelector("footer").replaceChildren(element("span", "model", frame.model));
+      sign(growing, frame);
     } else if (frame.type === "token") {
       follow(() => growing.querySelector(".text").append(frame.text));
     } else {
