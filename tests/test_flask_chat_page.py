@@ -86,7 +86,8 @@ class Page:
         eventually(seen)
 
     def say(self, text: str) -> None:
-        """Write a message, and send it by the keyboard."""
+        """Write a message, and send it by the keyboard, once nothing is asked."""
+        self.idle()
         self.one("#text").send_keys(text, Keys.ENTER)
 
     def idle(self) -> None:
@@ -228,6 +229,50 @@ def test_nobody_answers(page: Page, sim: Simulator) -> None:
     assert page.text("#status") == "No model answered: busy was busy, good was busy. Try again in 30 s."
     page.one("#regenerate").click()
     page.until(lambda: page.answers() == [HELLO])
+
+
+@pytest.mark.parametrize("way", ["socket", "rest"])
+def test_what_is_refused_is_given_back(way: str, page: Page, sim: Simulator) -> None:
+    """A message that cannot be answered now is told so, and stands again where it was written."""
+    gate = Gate()
+    sim.script(GOOD, held(gate), answer())
+    if way == "rest":
+        page.by_rest()
+    conversation = "conversations/" + page.browser.current_url.rpartition("/")[2]
+    with page.chat.line(conversation) as line:
+        line.send({"text": "from another page"})
+        assert line.next()["type"] == "notice"
+        page.say("from this page")
+        page.until(lambda: page.text("#status").startswith("An answer is being written"))
+        assert page.one("#text").get_property("value") == "from this page"
+        gate.open()
+        assert line.rest()[-1]["type"] == "end"
+    page.idle()
+    if way == "rest":
+        # The browser itself tells of every 409.
+        assert len(page.complaints()) == 1
+
+
+@pytest.mark.parametrize("way", ["socket", "rest"])
+def test_a_server_that_is_gone(way: str, sim: Simulator, tmp_path: Path, chromium: webdriver.Chrome) -> None:
+    """A message that cannot be sent stands again where it was written, and what was said before stays on the page."""
+    with chain_at(sim) as chain:
+        with serving(chain, tmp_path) as chat:
+            page = Page(chat, chromium)
+            page.open()
+            page.by_rest()
+            page.say("first")
+            page.until(lambda: page.answers() == [HELLO])
+            page.idle()
+        page.one(f"input[value={way}]").click()
+        page.say("second")
+        page.until(lambda: page.text("#status") == "The chat cannot be reached. Is its server running?")
+        assert page.one("#text").get_property("value") == "second"
+        assert page.answers() == [HELLO]
+        assert page.all("article.user .text") == ["first"]
+    # The browser itself tells of what it cannot reach.
+    assert page.complaints()
+    chromium.get("about:blank")
 
 
 @pytest.mark.parametrize("way", ["socket", "rest"])

@@ -4,7 +4,13 @@ const conversation = document.body.dataset.conversation;
 const status = document.getElementById("status");
 const wide = window.matchMedia("(min-width: 60rem)");
 
-class Refused extends Error {}
+class Refused extends Error {
+  // stored: whether the server has kept what was asked.
+  constructor(message, stored = false) {
+    super(message);
+    this.stored = stored;
+  }
+}
 
 // Ask the REST API.
 async function ask(path, body) {
@@ -18,7 +24,7 @@ async function ask(path, body) {
     throw new Refused("The chat cannot be reached. Is its server running?");
   }
   const told = await reply.json().catch(() => ({}));
-  if (!reply.ok) throw new Refused(told.error?.message ?? `The server answered ${reply.status}.`);
+  if (!reply.ok) throw new Refused(told.error?.message ?? `The server answered ${reply.status}.`, reply.status >= 500);
   return told;
 }
 
@@ -72,7 +78,8 @@ function chat() {
   const regenerate = document.getElementById("regenerate");
   const here = `conversations/${encodeURIComponent(conversation)}`;
 
-  // The answer that is being written, and the socket over which it comes.
+  // What was asked last, the answer to it while it is being written, and the socket over which it comes.
+  let asked = {};
   let growing = null;
   let socket = null;
 
@@ -119,24 +126,35 @@ function chat() {
   function idle() {
     growing = null;
     log.setAttribute("aria-busy", "false");
-    send.hidden = false;
-    send.disabled = false;
-    stop.hidden = true;
-    regenerate.hidden = !log.querySelector("article.user");
+    buttons(false, false);
   }
 
-  function waiting(stoppable) {
+  function waiting() {
     log.setAttribute("aria-busy", "true");
-    send.hidden = stoppable;
-    send.disabled = true;
-    stop.hidden = !stoppable;
-    regenerate.hidden = true;
+    buttons(true, false);
     say("Asking…");
+  }
+
+  // Show the buttons that do something now. A focus on one that goes is handed on.
+  function buttons(busy, stoppable) {
+    const focused = document.activeElement;
+    send.disabled = busy;
+    send.hidden = stoppable;
+    stop.hidden = !stoppable;
+    regenerate.hidden = busy || !log.querySelector("article.user");
+    if (focused.hidden || focused.disabled) (stoppable ? stop : busy ? text : send).focus();
+  }
+
+  // What was not carried out is not lost: it goes back to where it was written.
+  function giveBack() {
+    if (asked.text && !text.value) text.value = asked.text;
   }
 
   // Read the conversation, and show it as it stands.
   async function read() {
     const found = await ask(here);
+    // Meanwhile something else was asked, and the page knows more than this.
+    if (growing) return;
     document.title = `${found.name} · Chat`;
     document.getElementById("name").textContent = found.name;
     document.getElementById("about").textContent = found.about;
@@ -146,8 +164,7 @@ function chat() {
     log.scrollTop = log.scrollHeight;
     if (found.writing) {
       // Another page has asked, or this one was reloaded and the server has yet to notice.
-      send.disabled = true;
-      regenerate.hidden = true;
+      buttons(true, false);
       setTimeout(() => read().catch((error) => say(error.message, true)), 500);
     } else {
       idle();
@@ -176,7 +193,7 @@ function chat() {
     if (frame.type === "broken") say("The answer broke off. Regenerate it, or go on.", true);
     idle();
     if (!message) {
-      // Nothing was asked: the conversation stands as it was.
+      giveBack();
       read().catch((error) => say(error.message, true));
     } else if (!message.shown) {
       if (frame.type === "broken") say("The new answer broke off; the one before it stands.", true);
@@ -188,14 +205,19 @@ function chat() {
   }
 
   function connected() {
-    if (socket && socket.readyState === WebSocket.OPEN) return Promise.resolve(socket);
+    if (socket?.readyState === WebSocket.OPEN) return Promise.resolve(socket);
     return new Promise((resolve, reject) => {
       const made = new WebSocket(`${location.origin.replace(/^http/, "ws")}/api/${here}/socket`);
-      made.addEventListener("open", () => resolve(made));
+      let opened = false;
+      made.addEventListener("open", () => {
+        opened = true;
+        resolve(made);
+      });
       made.addEventListener("message", (event) => take(JSON.parse(event.data)));
       made.addEventListener("close", () => {
-        reject(new Refused("The chat cannot be reached. Is its server running?"));
-        if (growing) {
+        if (!opened) {
+          reject(new Refused("The chat cannot be reached. Is its server running?"));
+        } else if (growing) {
           idle();
           say("The connection was lost. What came of the answer is kept.", true);
           read().catch(() => {});
@@ -205,38 +227,43 @@ function chat() {
     });
   }
 
-  async function overSocket(asked) {
+  async function overSocket() {
     const open = await connected();
     open.send(JSON.stringify(asked));
+    buttons(true, true);
   }
 
-  async function overRest(asked) {
+  async function overRest() {
+    let failure = null;
     try {
       if (asked.regenerate) await ask(`${here}/regenerate`, {});
       else await ask(`${here}/messages`, asked);
-      say("");
     } catch (error) {
-      say(error.message, true);
+      if (!error.stored) throw error;
+      failure = error;
     }
+    growing = null;
     await read();
+    say(failure ? failure.message : "", failure !== null);
     list().catch(() => {});
   }
 
-  async function go(asked) {
+  async function go(what) {
+    asked = what;
     const streams = form.elements.way.value === "socket";
-    if (asked.regenerate) {
-      const last = log.lastElementChild;
-      if (last.classList.contains("assistant")) last.remove();
-    } else {
-      add("user", asked.text);
-    }
+    const before = [...log.children];
+    if (asked.text) add("user", asked.text);
+    else if (log.lastElementChild.classList.contains("assistant")) log.lastElementChild.remove();
     growing = add("assistant writing");
     log.scrollTop = log.scrollHeight;
-    waiting(streams);
+    waiting();
     try {
-      await (streams ? overSocket(asked) : overRest(asked));
+      await (streams ? overSocket() : overRest());
     } catch (error) {
+      // The conversation stands as it stood.
+      log.replaceChildren(...before);
       idle();
+      giveBack();
       say(error.message, true);
     }
   }
@@ -259,10 +286,7 @@ function chat() {
     if (event.key === "Escape" && !stop.hidden) stop.click();
   });
   stop.addEventListener("click", () => socket.send(JSON.stringify({ type: "stop" })));
-  regenerate.addEventListener("click", () => {
-    text.focus();
-    go({ regenerate: true });
-  });
+  regenerate.addEventListener("click", () => go({ regenerate: true }));
   read().catch((error) => {
     say(error.message, true);
     send.disabled = true;
