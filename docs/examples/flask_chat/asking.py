@@ -38,11 +38,12 @@ class Chats:
         :param tell: called with the notices; None if nobody can be told.
         :raises Refusal: 400, 404, 409 or 413.
         """
+        # First, for once an answer has begun nothing may fail until there is a turn, which ends it.
+        character = CHARACTERS[self.store.read(conversation).character]
         if asked.get("regenerate") is True:
             begun = self.store.again(conversation)
         else:
             begun = self.store.ask(conversation, message_in(asked))
-        character = CHARACTERS[self.store.read(conversation).character]
         return Turn(self._chain, self.store, begun.answer, prompt(character, begun.history), tell or _nobody)
 
 
