@@ -10,6 +10,9 @@ import responses
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+# A test of a reader's own application, which a test of ours runs where that application is.
+collect_ignore = ["docs/examples/recipes/testing"]
+
 _NAMES = ("OPENROUTER_API_KEY", "OPENROUTER_BASE_URL", "ORFALLBACK_MODELS")
 
 

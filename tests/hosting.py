@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,32 @@ def found(program: str, *arguments: str, flags: Sequence[str] = ()) -> Any:
     return json.loads(ran.stdout)
 
 
-def worker(application: str) -> list[str]:
-    """Return the command of a Celery worker with two processes."""
-    command = ["celery", "--app", application, "--quiet", "worker", "--pool", "prefork", "--concurrency", "2"]
+def worker(application: str, processes: int = 2) -> list[str]:
+    """Return the command of a Celery worker."""
+    command = ["celery", "--app", application, "--quiet", "worker", "--pool", "prefork", f"--concurrency={processes}"]
     return [*command, "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"]
+
+
+@contextmanager
+def host(log: Path, *command: str, descriptors: tuple[int, ...] = (), **environment: str) -> Iterator[None]:
+    """Run a host, which ends in good order when it is told to, and has nothing to complain of."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=descriptors,
+            cwd=APPS,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        )
+        try:
+            yield
+            process.terminate()
+            assert process.wait(_PATIENCE) == 0
+        except BaseException:
+            print(log.read_text())
+            raise
+        finally:
+            process.kill()
+            process.wait()

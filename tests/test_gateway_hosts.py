@@ -18,7 +18,7 @@ from wsgiref.validate import validator
 import pytest
 import requests
 from gateways import BUSY, GOOD, KEY, MESSAGES, PATIENCE, chain_at, events_in, next_event, text_of
-from test_hosts import host
+from hosting import host
 from test_public_api import modules_after
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client, TestResponse

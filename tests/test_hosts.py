@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
 import requests
-from hosting import APPS, BUSY, asked, echo, found, half_busy, worker
+from hosting import BUSY, asked, echo, found, half_busy, host, worker
 
 from orfallback.testing import Behaviour, Simulator, silence, status
 
@@ -35,31 +30,6 @@ def _or_told(behaviour: Behaviour) -> Behaviour:
     """Do as the question says, if it says something."""
     told = {"fail": status(503), "begin": silence("end")}
     return lambda received: told.get(asked(received), behaviour)(received)
-
-
-@contextmanager
-def host(log: Path, *command: str, descriptors: tuple[int, ...] = (), **environment: str) -> Iterator[None]:
-    """Run a host, which ends in good order when it is told to, and has nothing to complain of."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=descriptors,
-            cwd=APPS,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
-        )
-        try:
-            yield
-            process.terminate()
-            assert process.wait(_PATIENCE) == 0
-        except BaseException:
-            print(log.read_text())
-            raise
-        finally:
-            process.kill()
-            process.wait()
 
 
 WORKERS = {

@@ -8,11 +8,13 @@ from typing import Any
 
 import whole_files
 from asking import chain_for, tell_everything
+from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
 from orfallback.testing import Recorder
 
-app = whole_files.application("celery_app", Path(os.environ["FOLDER"]))
+app = whole_files.use_files(Celery("celery_app"), Path(os.environ["FOLDER"]))
+app.conf.update(result_serializer="pickle", result_accept_content=["pickle"], worker_prefetch_multiplier=20)
 MADE_IN = os.getpid()
 chain = chain_for(os.environ["BASE_URL"])
 if os.environ.get("WARM"):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import requests
 import whole_files
+from celery import Celery
 
-app = whole_files.application("celery_calling_app", Path(os.environ["FOLDER"]))
+app = whole_files.use_files(Celery("celery_calling_app"), Path(os.environ["FOLDER"]))
 
 
 def _ask(question: str) -> tuple[str, int]:

@@ -46,25 +46,23 @@ class Results(FilesystemBackend):  # type: ignore[misc]  # Celery is not typed
         _write(Path(self._filename(key).decode()), value)
 
 
-def application(name: str, folder: Path) -> Celery:
-    """Return a Celery application.
+def use_files(app: Celery, folder: Path) -> Celery:
+    """Let a Celery application keep its queue and results in files, and return it.
 
-    :param folder: for its queue and results.
+    :param folder: for them.
     """
     parts = {part: folder / part for part in ("queue", "control", "results")}
     for part in parts.values():
         part.mkdir(exist_ok=True)
-    app = Celery(name, broker=f"{SCHEME}://", backend=f"{__name__}:Results+file://{parts['results']}")
     app.conf.update(
+        broker_url=f"{SCHEME}://",
+        result_backend=f"{__name__}:Results+file://{parts['results']}",
         broker_transport_options={
             "data_folder_in": str(parts["queue"]),
             "data_folder_out": str(parts["queue"]),
             "control_folder": str(parts["control"]),
             "polling_interval": 0.05,
         },
-        result_serializer="pickle",
-        result_accept_content=["pickle"],
-        worker_prefetch_multiplier=20,
         broker_connection_retry_on_startup=True,
     )
     return app
