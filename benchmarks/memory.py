@@ -1,8 +1,8 @@
 """What a chain's memory is worth: 10,000 calls at ten a second, in virtual time, over the real engine.
 
 Run it from anywhere: ``python benchmarks/memory.py`` prints a table, ``--plot FILE`` draws the courses. It needs
-greenlet, and matplotlib to draw. No model is asked and nobody waits: models fail by a schedule, and calls overlap as they
-would. What a model does with a call is settled beforehand, so that a chain with memory and one without meet the same
+greenlet, and matplotlib to draw. No model is asked and nobody waits: models fail by a schedule, and calls overlap as
+they would. What a model does with a call is settled beforehand, so that a chain with memory and one without meet the same
 weather.
 """
 

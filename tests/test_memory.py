@@ -80,7 +80,12 @@ def test_the_first_model_is_asked_again_when_it_is_well(results: dict[str, tuple
     """After an outage the first model is back within the longest rest: its answers are those of the last calls."""
     weather = memory.WEATHERS["one recovers slowly"]
     asked: list[str] = []
-    memory.simulate(lambda model, now, luck: asked.append(model) or weather(model, now, luck), memory=True)
+
+    def noted(model: str, now: float, luck: float) -> Any:
+        asked.append(model)
+        return weather(model, now, luck)
+
+    memory.simulate(noted, memory=True)
     assert set(asked[-500:]) == {"a"}
 
 
