@@ -16,7 +16,7 @@ ROOT = Path(orfallback.__file__).parent
 #: From low to high; a package counts as one.
 ROWS: list[set[str]] = [
     {"_text", "_clock", "_sse", "_secret", "_verdict", "bootstrap"},
-    {"_types", "_watch", "_request"},
+    {"_types", "_watch", "_request", "stores"},
     {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub"},
     {
         "_signal", "_joiner", "_transport", "_backoff", "_config", "_roster", "_failure", "_completion", "_tee",
@@ -49,6 +49,7 @@ THIRD_PARTIES = {
     "click": {"cli"},
     "rich": {"cli"},
     "waitress": {"wsgi"},
+    "redis": {"stores"},
     # Of type checkers, for them alone.
     "_typeshed": {"wsgi"},
     "pytest": {"testing"},
