@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from orfallback._clock import Clock, SystemClock
+from orfallback.stores._forks import ForkGate
 from orfallback.stores._store import PROBATION, StoreError, check_namespace, check_timeout, short
 
 _T = TypeVar("_T")
@@ -33,12 +34,18 @@ _KEPT = 8
 _LONG_AGO = -1e12
 # The wall clock is now and then put right by a second or so; a boot lies further from the next one (s).
 _SAME_BOOT = 5.0
+# One for all files: it is the library that has locks.
+_GATE = ForkGate()
 
 
 class _Connection(sqlite3.Connection):
     def __del__(self) -> None:
         # Python from 3.13 warns of one that is dropped open, also at the end of the interpreter.
-        self.close()
+        try:
+            self.close()
+        except sqlite3.ProgrammingError:
+            # It never opened.
+            pass
 
 
 class _Opened:
@@ -138,12 +145,17 @@ class SQLiteStore:
 
     def close(self) -> None:
         """Close the connections of this process that are idle; the next call opens one."""
+        with _GATE:
+            self._drop()
+
+    def _drop(self) -> None:
         opened, self._opened = self._opened, None
         if opened is None:
             return
         if opened.process == os.getpid():
             opened.close()
         else:
+            # A child closes nothing of its parent's.
             self._inherited.append(opened)
 
     def _read(self, connection: _Connection, names: list[str]) -> dict[str, float]:
@@ -206,21 +218,22 @@ class SQLiteStore:
         :raises StoreError: if it cannot be done, or not in time.
         """
         try:
-            opened = self._here()
-            connection = opened.take() or self._connect()
-            try:
-                result = work(connection)
-            except BaseException:
-                # It may be in the middle of a change.
-                connection.close()
-                raise
-            if len(opened.idle) < _KEPT and opened is self._opened:
-                opened.idle.append(connection)
-            else:
-                connection.close()
+            with _GATE:
+                opened = self._here()
+                connection = opened.take() or self._connect()
+                try:
+                    result = work(connection)
+                except BaseException:
+                    # It may be in the middle of a change.
+                    connection.close()
+                    raise
+                if len(opened.idle) < _KEPT and opened is self._opened:
+                    opened.idle.append(connection)
+                else:
+                    connection.close()
+                return result
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path}: {error}") from error
-        return result
 
     def _here(self) -> _Opened:
         """Return this process's connections to what is at the path now."""
@@ -233,8 +246,7 @@ class SQLiteStore:
         file = status.st_dev, status.st_ino
         if opened is not None and opened.process == process and opened.file == file:
             return opened
-        # A child closes nothing of its parent's; SQLite would undo what the parent is in the middle of.
-        self.close()
+        self._drop()
         self._opened = opened = _Opened(process, file)
         return opened
 
