@@ -8,8 +8,10 @@ import time
 
 from orfallback.stores._store import StoreError
 
-# A call takes far less; a thread that is stuck in one holds up no fork for longer (s).
+# A call takes far less; a thread that is stuck in one holds up no fork for longer (s),
 _LONGEST = 0.1
+# and a fork no call.
+_FORK = 0.2
 _PAUSE = 0.0002
 
 
@@ -34,7 +36,7 @@ class ForkGate:
                 return
             self.__exit__()
             now = time.monotonic()
-            until = now + _LONGEST if until is None else until
+            until = now + _FORK if until is None else until
             if now > until:
                 raise StoreError("another thread forks")
             time.sleep(_PAUSE)
