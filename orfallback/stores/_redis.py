@@ -95,7 +95,7 @@ class RedisStore:
         """Let a key rest, and end the claim on it."""
         names = self._name("rest", key), self._name("claim", key), self._name("keys")
         kept = _milliseconds(seconds + PROBATION)
-        self._with(lambda client: client.eval(_REST, len(names), *names, kept, _MOST_KEYS))
+        self._with(lambda client: client.register_script(_REST)(keys=names, args=(kept, _MOST_KEYS)))
 
     def claim(self, key: str, lease: float) -> bool:
         """Let one caller probe a key."""
