@@ -2,8 +2,8 @@
 
 Run it from anywhere: ``python benchmarks/memory.py`` prints a table, ``--plot FILE`` draws the courses. It needs
 greenlet, and matplotlib to draw. No model is asked and nobody waits: models fail by a schedule, and calls overlap as
-they would. What a model does with a call is settled beforehand, so that a chain with memory and one without meet the same
-weather.
+they would. What a model does with a call is settled beforehand, so that a chain with memory and one without meet the
+same weather.
 """
 
 from __future__ import annotations

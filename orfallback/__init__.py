@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     from orfallback._verdict import Scope as Scope
     from orfallback._verdict import Verdict as Verdict
     from orfallback.hookspecs import hookimpl as hookimpl
+    from orfallback.stores import MemoryStore as MemoryStore
+    from orfallback.stores import RedisStore as RedisStore
+    from orfallback.stores import SQLiteStore as SQLiteStore
+    from orfallback.stores import Store as Store
+    from orfallback.stores import StoreError as StoreError
 
     __version__: str
 
@@ -67,10 +72,15 @@ _HOME = {
     "FixedDelay": "_delay",
     "Health": "_health",
     "LoggingPlugin": "_logging",
+    "MemoryStore": "stores",
     "Outcome": "_types",
     "Reason": "_verdict",
+    "RedisStore": "stores",
+    "SQLiteStore": "stores",
     "Select": "_select",
     "Scope": "_verdict",
+    "Store": "stores",
+    "StoreError": "stores",
     "Stream": "_stream",
     "StreamInterrupted": "_errors",
     "Target": "_types",

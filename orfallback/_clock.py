@@ -16,7 +16,7 @@ class Clock(Protocol):
         """Wait for that many seconds."""
 
     def time(self) -> float:
-        """Return wall time, in seconds since the epoch. Only HTTP dates are held against it."""
+        """Return wall time, in seconds since the epoch. Only HTTP dates are held against it, and reboots."""
 
 
 class SystemClock:

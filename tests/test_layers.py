@@ -49,6 +49,7 @@ THIRD_PARTIES = {
     "click": {"cli"},
     "rich": {"cli"},
     "waitress": {"wsgi"},
+    "redis": {"stores"},
     # Of type checkers, for them alone.
     "_typeshed": {"wsgi"},
     "pytest": {"testing"},

@@ -2,7 +2,54 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
 from orfallback.stores._memory import MemoryStore
 from orfallback.stores._store import Store, StoreError
 
-__all__ = ["MemoryStore", "Store", "StoreError"]
+if TYPE_CHECKING:
+    from orfallback.stores._guarded import Guarded
+    from orfallback.stores._redis import RedisStore
+    from orfallback.stores._sqlite import SQLiteStore
+
+__all__ = ["Guarded", "MemoryStore", "RedisStore", "SQLiteStore", "Store", "StoreError", "store_from_url"]
+
+# What they need, sqlite3 and redis-py, loads with them.
+_HOME = {"Guarded": "_guarded", "RedisStore": "_redis", "SQLiteStore": "_sqlite"}
+
+
+def store_from_url(url: str) -> Store:
+    """Return the store that a URL names.
+
+    :param url: ``memory:``; ``sqlite:///path``, of an absolute path; or what :class:`RedisStore` takes.
+    :raises ValueError: if it names none.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme in ("redis", "rediss", "unix"):
+        from orfallback.stores._redis import RedisStore
+
+        return RedisStore(url)
+    if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
+        from orfallback.stores._sqlite import SQLiteStore
+
+        return SQLiteStore(unquote(parts.path))
+    if url == "memory:":
+        return MemoryStore()
+    # Without showing it, for it may hold a password.
+    raise ValueError("a store is memory:, sqlite:///absolute/path, redis://host:port/db, rediss://… or unix://path")
+
+
+if not TYPE_CHECKING:  # a type checker is to find a name that does not exist
+
+    def __getattr__(name: str) -> Any:
+        home = _HOME.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+        globals()[name] = value
+        return value

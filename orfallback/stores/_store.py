@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -46,3 +49,34 @@ class Store(Protocol):
 
 #: How long a rest that is over is remembered, unless it is cleared (s).
 PROBATION = 600.0
+
+# Longer keys are not kept as they are: a model's name may come from a request, and be of any length.
+_LONGEST = 200
+
+
+def short(key: str) -> str:
+    """Return a key as stores outside of this process keep it: of bounded length, and such that it can be encoded."""
+    name = key.encode("utf-8", "backslashreplace").decode()
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[: _LONGEST // 2]}#{hashlib.sha256(name.encode()).hexdigest()}"
+
+
+def check_namespace(namespace: str) -> str:
+    """Return a namespace.
+
+    :raises ValueError: if it could be confused with a part of a key.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,100}", namespace):
+        raise ValueError("namespace must be of 1 to 100 letters, digits and the signs ._:-")
+    return namespace
+
+
+def check_timeout(timeout: float) -> float:
+    """Return a time limit.
+
+    :raises ValueError: if it is none.
+    """
+    if not 0 < timeout < math.inf:
+        raise ValueError(f"timeout must be more than 0 and finite, not {timeout!r}")
+    return float(timeout)
