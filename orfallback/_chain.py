@@ -134,8 +134,10 @@ class Chain:
         """Make a chain from the environment.
 
         Read are ``OPENROUTER_API_KEY``, ``OPENROUTER_BASE_URL``, ``ORFALLBACK_MODELS`` (comma), ``ORFALLBACK_DELAY``
-        and ``ORFALLBACK_DEADLINE`` (seconds), ``ORFALLBACK_PLUGINS`` (names of installed plugins, comma; ``-name``
-        takes one off), ``ORFALLBACK_TRACE_PLUGINS`` and ``ORFALLBACK_PLAIN_LOG`` (1 or 0).
+        and ``ORFALLBACK_DEADLINE`` (seconds), ``ORFALLBACK_COOLDOWN`` (seconds, or ``none``), ``ORFALLBACK_STORE``
+        (``sqlite:///path``, ``redis://host``: what was learnt is shared there), ``ORFALLBACK_PLUGINS`` (names of
+        installed plugins, comma; ``-name`` takes one off), ``ORFALLBACK_TRACE_PLUGINS`` and ``ORFALLBACK_PLAIN_LOG``
+        (1 or 0).
 
         :param environ: another mapping to read.
         :raises ValueError: for a variable that cannot be meant.

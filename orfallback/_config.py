@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from orfallback import _reply
-from orfallback._cooldown import MOST
-from orfallback._delay import check_seconds
+from orfallback._cooldown import MOST, Cooldown
+from orfallback._delay import REST, check_seconds
 from orfallback._secret import Secret, Unshown
 from orfallback._types import Target, Timeouts
 
@@ -27,6 +27,8 @@ DEFAULT_MODELS = (
 DEFAULT_BASE_URL = "https://openrouter.ai/api/v1"
 #: The one variable that a Chain reads by itself, and only for the default base URL.
 KEY_VARIABLE = "OPENROUTER_API_KEY"
+#: Where chains made of the environment keep what they know of targets that rest; it may hold a password.
+STORE_VARIABLE = "ORFALLBACK_STORE"
 
 # No model id is longer (characters).
 _LONGEST_MODEL = 256
@@ -205,10 +207,8 @@ def options_from_env(environ: Mapping[str, str]) -> dict[str, Any]:
     if delay is not None:
         check_seconds("ORFALLBACK_DELAY", delay)
         options["delay"] = delay
-    cooldown = 0.0 if _off(environ.get("ORFALLBACK_COOLDOWN", "")) else _number(environ, "ORFALLBACK_COOLDOWN")
+    cooldown = _cooldown_from_env(environ)
     if cooldown is not None:
-        if not 0 <= cooldown <= MOST:
-            raise ValueError(f"ORFALLBACK_COOLDOWN is 0 to {MOST:g} seconds, or none, not {cooldown!r}")
         options["cooldown"] = cooldown
     deadline = _number(environ, "ORFALLBACK_DEADLINE")
     if deadline is not None:
@@ -216,6 +216,26 @@ def options_from_env(environ: Mapping[str, str]) -> dict[str, Any]:
             raise ValueError(f"ORFALLBACK_DEADLINE is greater than 0 seconds, not {deadline!r}")
         options["timeouts"] = Timeouts(deadline=deadline)
     return options
+
+
+def _cooldown_from_env(environ: Mapping[str, str]) -> float | Cooldown | None:
+    """Return the cooldown that the environment sets; None if it sets none.
+
+    :raises ValueError: for a variable that cannot be meant, without showing a store, which may hold a password.
+    """
+    seconds = 0.0 if _off(environ.get("ORFALLBACK_COOLDOWN", "")) else _number(environ, "ORFALLBACK_COOLDOWN")
+    if seconds is not None and not 0 <= seconds <= MOST:
+        raise ValueError(f"ORFALLBACK_COOLDOWN is 0 to {MOST:g} seconds, or none, not {seconds!r}")
+    if seconds == 0 or not environ.get(STORE_VARIABLE, "").strip():
+        return seconds
+    # Few have one; everybody imports this file.
+    from orfallback.stores import store_from_url
+
+    try:
+        store = store_from_url(environ[STORE_VARIABLE].strip())
+    except ValueError as error:
+        raise ValueError(f"{STORE_VARIABLE}: {error}") from None
+    return Cooldown(REST if seconds is None else seconds, store=store)
 
 
 def plugins_from_env(environ: Mapping[str, str]) -> tuple[list[str], list[str]]:

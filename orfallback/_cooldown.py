@@ -99,7 +99,8 @@ class Cooldown:
 
     :param seconds: the first rest of a target that gave no hint, and the lease of a claim to probe it.
     :param longest: the longest rest that grew by failing, in seconds; None is 300, or ``seconds`` if that is more.
-    :param store: where rests are kept; None keeps them in this process.
+    :param store: where rests are kept; None keeps them in this process, whose memory also stands in for a store that
+        cannot be reached.
     :param clock: for measuring; None is the machine's.
     :raises TypeError: for what is no number.
     :raises ValueError: unless ``0 < seconds <= longest``, both finite.
@@ -123,7 +124,15 @@ class Cooldown:
         self.longest = float(longest)
         self._clock = SystemClock() if clock is None else clock
         self._given = store, clock
-        self.store: Store = MemoryStore(self._clock) if store is None else store
+        self.store: Store
+        if store is None:
+            self.store = MemoryStore(self._clock)
+        elif isinstance(store, MemoryStore):
+            self.store = store
+        else:
+            from orfallback.stores import Guarded
+
+            self.store = Guarded(store, self._clock)
         self._records: dict[str, _Record] = {}
         self._asking: dict[str, _Asking] = {}
         self._tokens = _TOKENS

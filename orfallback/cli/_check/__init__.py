@@ -21,6 +21,7 @@ from orfallback.cli._console import Narrator, is_terminal, output, span
 from orfallback.cli._exits import FAILED, OK, Failed, SetupFailed
 from orfallback.cli._options import chain_options
 from orfallback.cli._parameters import parameter_option
+from orfallback.cli._resting import told
 from orfallback.cli._settings import Settings
 
 _QUESTION = "Say hello in one short sentence."
@@ -58,12 +59,16 @@ def check(
     params = {"max_tokens": _LONGEST_ANSWER, **params}
     with settings.chain() as chain:
         results = _results(chain, settings, lambda asker: asker.ask(prompt, params, stream=stream), repeat)
-        used = would_use(chain, results)
+        resting = [health for health in chain.health.snapshot() if health.resting]
+        used = would_use(chain, results, resting)
     if want_json:
-        click.echo(json.dumps(as_json(results, used, settings.base_url, stream=stream), indent=2))
+        click.echo(json.dumps(as_json(results, used, settings.base_url, resting, stream=stream), indent=2))
     else:
         show(output(), results)
-    _judge(results, used, settings, Narrator())
+    narrator = Narrator()
+    for health in resting:
+        narrator.note(told(health))
+    _judge(results, used, settings, narrator)
     return OK if all(result.usable for result in results) or not want_all else FAILED
 
 

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from orfallback import TargetHealth
 from orfallback.cli._check._trial import Result, State
 from orfallback.cli._console import SIGNS, put, sign
 from orfallback.cli._shown import shown
@@ -32,20 +33,24 @@ def show(console: Console, results: Sequence[Result]) -> None:
             _stacked(console, result, row)
 
 
-def as_json(results: Sequence[Result], used: str | None, base_url: str, *, stream: bool) -> dict[str, Any]:
+def as_json(
+    results: Sequence[Result], used: str | None, base_url: str, resting: Sequence[TargetHealth], *, stream: bool
+) -> dict[str, Any]:
     """Return the results for programs; what is measured is in seconds and US dollars, None where it is not known.
 
     :param results: in the order of the chain.
     :param used: the model that the chain would use, or None.
     :param base_url: the endpoint asked.
+    :param resting: what the chain knows of those of its targets that rest.
     :param stream: whether streams were asked for.
     """
+    rests = {health.model: health.resting for health in resting}
     return {
         "base_url": base_url,
         "stream": stream,
         "would_use": used,
         "usable": sum(result.usable for result in results),
-        "models": [_plain(result) for result in results],
+        "models": [{**_plain(result), "rests": rests.get(result.model)} for result in results],
     }
 
 

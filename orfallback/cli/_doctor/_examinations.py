@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from orfallback.cli._doctor._finding import Finding
 from orfallback.cli._doctor._key import account
+from orfallback.cli._doctor._memory import memory
 from orfallback.cli._doctor._plugins import plugins
 from orfallback.cli._doctor._service import Looked, endpoint, models_of
 from orfallback.cli._doctor._setup import Setup
@@ -46,6 +47,7 @@ def examinations(setup: Setup, *, offline: bool) -> Iterator[Examination]:
     else:
         yield from _online(setup)
     yield Examination("loading plugins", functools.partial(plugins, settings))
+    yield Examination("asking the store", functools.partial(memory, settings))
 
 
 def _online(setup: Setup) -> Iterator[Examination]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from orfallback import Chain
-from orfallback._config import KEY_VARIABLE, check_base_url
+from orfallback._config import KEY_VARIABLE, STORE_VARIABLE, check_base_url
 from orfallback._secret import Unshown
 from orfallback.cli import _mends
 from orfallback.cli._doctor._finding import Finding
@@ -20,7 +20,10 @@ _BASE_URL = "OPENROUTER_BASE_URL"
 _MODELS = "ORFALLBACK_MODELS"
 _PREFIX = "ORFALLBACK_"
 # Each is read by itself, so that one mistake does not hide the next; the others are looked at by name.
-_READ = (_MODELS, "ORFALLBACK_DELAY", "ORFALLBACK_DEADLINE", "ORFALLBACK_PLAIN_LOG", "ORFALLBACK_TRACE_PLUGINS")
+_READ = (
+    _MODELS, "ORFALLBACK_DELAY", "ORFALLBACK_DEADLINE", "ORFALLBACK_COOLDOWN", STORE_VARIABLE, "ORFALLBACK_PLAIN_LOG",
+    "ORFALLBACK_TRACE_PLUGINS",
+)  # fmt: skip
 _KNOWN = (KEY_VARIABLE, _BASE_URL, *_READ, "ORFALLBACK_PLUGINS")
 # Other tools read it: it only looks like one of ours.
 _OTHERS = ("OPENROUTER_SITE_URL",)
