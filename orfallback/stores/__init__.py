@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from orfallback.stores._memory import MemoryStore
-from orfallback.stores._store import Store, StoreError
+from orfallback.stores._store import TIMEOUT, Store, StoreError
 
 if TYPE_CHECKING:
     from orfallback.stores._guarded import Guarded
@@ -23,21 +23,25 @@ _HOME = {"Guarded": "_guarded", "RedisStore": "_redis", "SQLiteStore": "_sqlite"
 def store_from_url(url: str) -> Store:
     """Return the store that a URL names.
 
-    :param url: ``memory:``; ``sqlite:///path``, of an absolute path; or what :class:`RedisStore` takes.
+    :param url: ``memory:``; ``sqlite:///path``, of an absolute path; or what :class:`RedisStore` takes. The last two
+        may end in ``?timeout=SECONDS``.
     :raises ValueError: if it names none.
     """
     try:
         parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query))
+        timeout = float(query.pop("timeout", TIMEOUT))
     except ValueError:
-        parts = urlsplit("")
+        parts, query, timeout = urlsplit(""), {}, TIMEOUT
     if parts.scheme in ("redis", "rediss", "unix"):
         from orfallback.stores._redis import RedisStore
 
-        return RedisStore(url)
-    if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
+        rest = f"?{urlencode(query)}" if query else ""
+        return RedisStore(f"{url.partition('?')[0]}{rest}", timeout=timeout)
+    if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1 and not query:
         from orfallback.stores._sqlite import SQLiteStore
 
-        return SQLiteStore(unquote(parts.path))
+        return SQLiteStore(unquote(parts.path), timeout=timeout)
     if url == "memory:":
         return MemoryStore()
     # Without showing it, for it may hold a password.

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from orfallback._text import clean
-from orfallback.stores._store import PROBATION, StoreError, check_namespace, check_timeout, short
+from orfallback.stores._store import PROBATION, TIMEOUT, StoreError, check_namespace, check_timeout, short
 
 # Far more than there are models; each is some hundred bytes.
 _MOST_KEYS = 10_000
@@ -58,7 +58,7 @@ class RedisStore:
     :raises ImportError: if redis-py is not installed.
     """
 
-    def __init__(self, url: str, *, namespace: str = "orfallback", timeout: float = 0.005) -> None:
+    def __init__(self, url: str, *, namespace: str = "orfallback", timeout: float = TIMEOUT) -> None:
         try:
             import redis
         except ImportError as error:

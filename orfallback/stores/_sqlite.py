@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from orfallback._clock import Clock, SystemClock
 from orfallback.stores._forks import ForkGate
-from orfallback.stores._store import PROBATION, StoreError, check_namespace, check_timeout, short
+from orfallback.stores._store import PROBATION, TIMEOUT, StoreError, check_namespace, check_timeout, short
 
 _T = TypeVar("_T")
 # What says in the file's header that it is one of ours, and how it is laid out.
@@ -89,7 +89,7 @@ class SQLiteStore:
         path: str | os.PathLike[str],
         *,
         namespace: str = "orfallback",
-        timeout: float = 0.005,
+        timeout: float = TIMEOUT,
         clock: Clock | None = None,
     ) -> None:
         given = os.fspath(path)

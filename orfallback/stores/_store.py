@@ -72,6 +72,10 @@ def check_namespace(namespace: str) -> str:
     return namespace
 
 
+#: How long a store may take for one step (s): no chat is to wait for what it could do without.
+TIMEOUT = 0.005
+
+
 def check_timeout(timeout: float) -> float:
     """Return a time limit.
 
