@@ -30,7 +30,7 @@ def test_demo_shows_a_fallback() -> None:
     done = run(*DEMO, "--delay", "0")
     assert done.returncode == 0
     assert done.stdout.startswith(ANSWER)
-    assert done.stdout.count("\n") == 1
+    assert done.stdout.count("\n") == 2
     told = " ".join(done.stderr.split())
     assert re.search(r"\d+\.\d\d s mistralai/mistral-nemo 502 busy: mistralai/mistral-nemo is busy", told)
     assert re.search(r"\d+\.\d\d s mistralai/mistral-small-3.2-24b-instruct connection: ", told)
@@ -38,6 +38,22 @@ def test_demo_shows_a_fallback() -> None:
     assert "Served by mistralai/mistral-small-24b-instruct-2501 after 3 attempts" in told
     assert "OPENROUTER_API_KEY" in told
     assert "\x1b[" not in done.stderr
+
+
+def test_demo_asks_again() -> None:
+    """A second question goes straight to the model that is well, and the demo says why."""
+    done = run(*DEMO, "--delay", "0")
+    told = " ".join(done.stderr.split())
+    rests = r"rests for [\d.]+ s, until \d\d:\d\d:\d\d"
+    why = r"The chain remembers who was busy, so the next question goes to another one at once: "
+    why += rf"mistralai/mistral-nemo {rests} \(busy\) "
+    why += rf"mistralai/mistral-small-3\.2-24b-instruct {rests} \(connection\) "
+    match = re.search(why, told)
+    assert match is not None, told
+    rest = told[match.end() :]
+    assert rest.count(" answers") == 1
+    assert "busy" not in rest
+    assert "Served by mistralai/mistral-small-24b-instruct-2501 after 1 attempt and" in rest
 
 
 def test_demo_takes_a_question() -> None:
