@@ -56,6 +56,7 @@ MODEL = {
     "tokens_counted": {"type": "boolean"},
     "cost": NUMBER,
     "note": {"type": "string"},
+    "rests": {"type": ["number", "null"], "exclusiveMinimum": 0},
 }
 SCHEMA = {
     "type": "object",

@@ -38,7 +38,7 @@ def store_from_url(url: str) -> Store:
 
         rest = f"?{urlencode(query)}" if query else ""
         return RedisStore(f"{url.partition('?')[0]}{rest}", timeout=timeout)
-    if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1 and not query:
+    if parts.scheme == "sqlite" and not parts.netloc and not query and parts.path[:1] == "/" != parts.path:
         from orfallback.stores._sqlite import SQLiteStore
 
         return SQLiteStore(unquote(parts.path), timeout=timeout)

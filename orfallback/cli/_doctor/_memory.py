@@ -30,5 +30,6 @@ def memory(settings: Settings) -> list[Finding]:
     except (ValueError, SetupFailed):
         # What is wrong with a variable, or a plugin, is told where they are looked at.
         return []
-    resting = [Finding("note", _SUBJECT, told(health)) for health in known if health.resting]
+    mend = "Until then it is asked after the others; chain.health.release() lets it be asked at once"
+    resting = [Finding("note", _SUBJECT, told(health), mend) for health in known if health.resting]
     return resting or [Finding("ok", _SUBJECT, "the shared store answers; none of the models rests")]
