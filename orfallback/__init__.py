@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orfallback._errors import DeadlineExceeded as DeadlineExceeded
     from orfallback._errors import FallbackError as FallbackError
     from orfallback._errors import StreamInterrupted as StreamInterrupted
+    from orfallback._fit import Fit as Fit
     from orfallback._install import install as install
     from orfallback._install import uninstall as uninstall
     from orfallback._logging import LoggingPlugin as LoggingPlugin
@@ -60,6 +61,7 @@ _HOME = {
     "FallbackAdapter": "_adapter",
     "FallbackError": "_errors",
     "Fault": "_verdict",
+    "Fit": "_fit",
     "FixedDelay": "_delay",
     "LoggingPlugin": "_logging",
     "Outcome": "_types",

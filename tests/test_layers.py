@@ -17,7 +17,7 @@ ROOT = Path(orfallback.__file__).parent
 ROWS: list[set[str]] = [
     {"_text", "_clock", "_sse", "_secret", "_verdict", "bootstrap"},
     {"_types", "_watch", "_request"},
-    {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub"},
+    {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub", "_needs"},
     {
         "_signal", "_joiner", "_transport", "_backoff", "_config", "_roster", "_failure", "_completion", "_tee",
         "_payload",
@@ -25,8 +25,8 @@ ROWS: list[set[str]] = [
     {"_exchange", "_logging", "_classify", "_through"},
     {"_chunks", "_plugins"},
     {"_wire", "_engine"},
-    {"_stream", "_sender"},
-    {"_asked", "_handed", "_served"},
+    {"_stream", "_sender", "_service"},
+    {"_fit", "_asked", "_handed", "_served"},
     {"_chain"},
     {"_packed", "wsgi"},
     {"_adapter"},

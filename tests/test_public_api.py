@@ -31,6 +31,7 @@ EXPORTS = [
     "FallbackAdapter",
     "FallbackError",
     "Fault",
+    "Fit",
     "FixedDelay",
     "LoggingPlugin",
     "Outcome",
