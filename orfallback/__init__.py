@@ -40,7 +40,10 @@ if TYPE_CHECKING:
     from orfallback._verdict import Reason as Reason
     from orfallback._verdict import Scope as Scope
     from orfallback._verdict import Verdict as Verdict
+    from orfallback._weighted import weighted as weighted
     from orfallback.hookspecs import hookimpl as hookimpl
+    from orfallback.plugins._latency import LowestLatency as LowestLatency
+    from orfallback.plugins._sticky import Sticky as Sticky
 
     __version__: str
 
@@ -64,10 +67,12 @@ _HOME = {
     "Fit": "_fit",
     "FixedDelay": "_delay",
     "LoggingPlugin": "_logging",
+    "LowestLatency": "plugins._latency",
     "Outcome": "_types",
     "Reason": "_verdict",
     "Select": "_select",
     "Scope": "_verdict",
+    "Sticky": "plugins._sticky",
     "Stream": "_stream",
     "StreamInterrupted": "_errors",
     "Target": "_types",
@@ -80,6 +85,7 @@ _HOME = {
     "in_order": "_select",
     "install": "_install",
     "uninstall": "_install",
+    "weighted": "_weighted",
 }
 __all__ = sorted([*_HOME, "__version__"])
 

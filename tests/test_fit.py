@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orfallback import DEFAULT_MODELS, Call, Chain, ChainExhausted, FallbackAdapter, Fit, Target
@@ -23,6 +23,7 @@ from orfallback.testing._script import listing
 NEMO, SMALL, OLD_SMALL, PIXTRAL = DEFAULT_MODELS
 ROUTE = "GET /models"
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+PROPERTY = settings(max_examples=200, deadline=None, database=None)
 SEEN = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, PICTURE]}]
 #: Some 60,000 tokens, of which five characters a token are 42,000.
 LONG = "Colourless green ideas sleep furiously. " * 6_000
@@ -475,6 +476,7 @@ JSON = st.recursive(
 )
 
 
+@PROPERTY
 @given(payload=st.dictionaries(st.sampled_from(["messages", "prompt", "tools", "max_tokens", "response_format"]), JSON),
        entry=st.dictionaries(st.sampled_from(["architecture", "top_provider", "context_length",
                                               "supported_parameters"]), JSON))  # fmt: skip
@@ -485,6 +487,7 @@ def test_odd_payloads_and_odd_lists_break_nothing(payload: dict[str, Any], entry
     assert lacking(payload, Target("m"), Facts()) is None
 
 
+@PROPERTY
 @given(texts=st.lists(st.text(), max_size=5), parts=st.booleans())
 def test_the_estimate_is_a_lower_bound(texts: list[str], parts: bool) -> None:
     """A prompt counts for no more than a token in five characters, however its text is cut."""

@@ -17,10 +17,13 @@ ROOT = Path(orfallback.__file__).parent
 ROWS: list[set[str]] = [
     {"_text", "_clock", "_sse", "_secret", "_verdict", "bootstrap"},
     {"_types", "_watch", "_request"},
-    {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub", "_needs"},
+    {
+        "_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub", "_needs",
+        "plugins",
+    },
     {
         "_signal", "_joiner", "_transport", "_backoff", "_config", "_roster", "_failure", "_completion", "_tee",
-        "_payload",
+        "_payload", "_weighted",
     },
     {"_exchange", "_logging", "_classify", "_through"},
     {"_chunks", "_plugins"},

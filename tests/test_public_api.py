@@ -34,10 +34,12 @@ EXPORTS = [
     "Fit",
     "FixedDelay",
     "LoggingPlugin",
+    "LowestLatency",
     "Outcome",
     "Reason",
     "Scope",
     "Select",
+    "Sticky",
     "Stream",
     "StreamInterrupted",
     "Target",
@@ -51,6 +53,7 @@ EXPORTS = [
     "in_order",
     "install",
     "uninstall",
+    "weighted",
 ]  # fmt: skip
 
 
