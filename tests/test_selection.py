@@ -423,7 +423,7 @@ def test_they_compose_in_any_order(
         sim.script(pixtral, answer())
         for _ in range(12):
             chain.complete("Hi")
-        # Text models are chosen now, one of which is resting; neither answers a picture.
+        # Of the two that answer either may be chosen now.
         assert chain.complete("Hi").attempts[0].model in (old_small, pixtral)
         rests.rests = {pixtral: 30.0}
         before = len(sim.models_asked)
