@@ -20,6 +20,8 @@ _INPUTS = {
     "video": "video", "video_url": "video", "input_video": "video",
     "file": "file", "input_file": "file",
 }  # fmt: skip
+# What OpenRouter, vLLM, Groq and Mistral call a window in their lists.
+_WINDOWS = ("context_length", "max_model_len", "context_window", "max_context_length")
 # What ``require_parameters`` is about. Other names in a body are for the service, not for the model.
 _PARAMETERS = frozenset({
     "temperature", "top_p", "top_k", "top_a", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty",
@@ -45,7 +47,7 @@ def facts_in(entry: Json) -> Facts:
     architecture, top = _mapping(entry.get("architecture")), _mapping(entry.get("top_provider"))
     inputs = _names(architecture.get("input_modalities"))
     # Hosts differ: what one of them takes is not too long.
-    window = max(_count(entry.get("context_length")), _count(top.get("context_length")))
+    window = max(_count(top.get("context_length")), *(_count(entry.get(name)) for name in _WINDOWS))
     parameters = _names(entry.get("supported_parameters"))
     if parameters is not None and "structured_outputs" in parameters:
         parameters |= {"response_format"}

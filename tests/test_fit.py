@@ -463,6 +463,13 @@ def test_what_a_list_tells() -> None:
     assert facts_of(Target("m"), known) == known
 
 
+@pytest.mark.parametrize("name", ["context_length", "max_model_len", "context_window", "max_context_length"])
+def test_other_servers_tell_windows_by_other_names(name: str) -> None:
+    """A window is known whatever a server calls it; what is no number of tokens is none."""
+    assert facts_in({"id": "m", name: 8192}) == Facts(window=8192)
+    assert facts_in({"id": "m", name: "8192"}) == facts_in({"id": "m", name: -1}) == Facts()
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3)

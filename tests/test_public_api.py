@@ -115,7 +115,8 @@ def test_a_chain_imports_what_it_needs_and_no_tools() -> None:
     modules = modules_after("from orfallback import Chain")
     assert {"requests", "pluggy", "orfallback._chain"} <= modules
     assert not {"click", "rich", "hypothesis", "pytest", "responses", "asyncio", "orfallback.cli"} & modules
-    assert not {name for name in modules if name.startswith("orfallback.testing")}
+    assert not {name for name in modules if name.startswith(("orfallback.testing", "orfallback.plugins"))}
+    assert not {"orfallback._fit", "orfallback._service", "orfallback._weighted"} & modules
 
 
 def test_importing_the_test_tools_imports_nothing_else() -> None:
