@@ -89,7 +89,7 @@ def lacking(payload: Mapping[str, Any], target: Target, facts: Facts) -> str | N
         missing = sorted(_parameters(own) - facts.parameters)
         if missing:
             return missing[0]
-    if facts.window is not None:
+    if facts.window is not None and not _is_compressed(own):
         least = tokens_at_least(own)
         if least > facts.window:
             return f"a window of {least} tokens"
@@ -120,6 +120,14 @@ def _parameters(payload: Mapping[str, Any]) -> set[str]:
     if _mapping(payload.get("response_format")).get("type") == "json_schema":
         needed.add("response_format")
     return needed
+
+
+def _is_compressed(payload: Mapping[str, Any]) -> bool:
+    """Tell whether OpenRouter is to shorten what is too long: by a plugin, or a transform, as it used to be called."""
+    plugins, transforms = payload.get("plugins"), payload.get("transforms")
+    if isinstance(transforms, list) and "middle-out" in transforms:
+        return True
+    return isinstance(plugins, list) and any(_mapping(each).get("id") == "context-compression" for each in plugins)
 
 
 def _parts(payload: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -437,6 +437,12 @@ def content(kind: str) -> dict[str, Any]:
     pytest.param({"max_tokens": 101}, Target("m", set={"max_tokens": 9}), Facts(window=100), None, id="fewer"),
     pytest.param({"prompt": "x" * 505}, Target("m"), Facts(window=100), "a window of 101 tokens", id="prompt"),
     pytest.param({"prompt": "x" * 505, "max_tokens": True}, Target("m"), Facts(window=101), None, id="odd limit"),
+    pytest.param({"max_tokens": 101, "transforms": ["middle-out"]}, Target("m"), Facts(window=100), None,
+        id="shortened by a transform"),
+    pytest.param({"max_tokens": 101, "plugins": [{"id": "context-compression"}]}, Target("m"), Facts(window=100), None,
+        id="shortened by a plugin"),
+    pytest.param({"max_tokens": 101, "plugins": [{"id": "web"}, 5], "transforms": None}, Target("m"), Facts(window=100),
+        "a window of 101 tokens", id="not shortened"),
     pytest.param({"prompt": " x\n" * 500}, Target("m"), Facts(window=100), None, id="white space"),
 ])  # fmt: skip
 def test_what_a_call_lacks(payload: dict[str, Any], target: Target, facts: Facts, lack: str | None) -> None:

@@ -246,6 +246,18 @@ def test_calls_that_are_over_are_forgotten(clock: FakeClock) -> None:
     assert (sticky._running, fastest._asked) == ({}, {})
 
 
+def test_a_call_that_began_without_them_teaches_nothing() -> None:
+    """What is told of a call of which they saw no beginning is ignored."""
+    sticky, fastest = Sticky(), LowestLatency()
+    attempt = Attempt(1, "a", "http://x/v1/chat/completions")
+    for finished in (attempt, replace(attempt, verdict=BUSY)):
+        sticky.orfallback_attempt_finished(CALL, finished)
+        fastest.orfallback_attempt_finished(CALL, finished)
+    sticky.orfallback_committed(CALL)
+    fastest.orfallback_committed(CALL, attempt)
+    assert (sticky._kept, fastest._seen) == ({}, {})
+
+
 # -- lowest latency --
 
 
