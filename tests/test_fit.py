@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from orfallback import DEFAULT_MODELS, Call, Chain, ChainExhausted, FallbackAdapter, Fit, Target
 from orfallback._needs import Facts, facts_in, facts_of, lacking, tokens_at_least
 from orfallback.testing import Behaviour, FakeClock, Gate, Received, Simulator, Step, drip, raw, reply, status
+from orfallback.testing._catalogue import models_listed
 from orfallback.testing._script import listing
 
 NEMO, SMALL, OLD_SMALL, PIXTRAL = DEFAULT_MODELS
@@ -108,7 +109,7 @@ BROKEN: dict[str, Behaviour] = {
     "no models": reply({"data": [1, None, {"id": 5}, {"id": NEMO}, {"id": PIXTRAL, "architecture": [7]}]}),
     "error in 200": reply({"error": {"code": 502, "message": "Bad gateway"}}),
     "no object": reply([1, 2]),
-    "huge": reply(b'{"data": [' + b" " * 9_000_000 + b"]}"),
+    "huge": reply({**models_listed(DEFAULT_MODELS), "more": "x" * 9_000_000}),
     "cut": raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"),
     "endless drip": drip(every=0.01),
     "endless headers": drip("headers", every=0.01),
@@ -277,11 +278,11 @@ def test_a_forked_child_fetches_for_itself(busy: Simulator) -> None:
 @pytest.mark.parametrize("when", ["at once", "in the reply"])
 def test_a_program_ends_while_a_fetch_is_under_way(when: str, sim: Simulator) -> None:
     """A fetch holds up no end of a program, and nothing is said about it."""
-    behaviour = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", 0.01, b" ", 60.0)
+    behaviour = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", 0.01, b" ", 600.0)
     sim.script(ROUTE, behaviour)
     code = (
         "import sys, time; from orfallback import Chain, Fit\n"
-        "chain = Chain(api_key='sk-test', base_url=sys.argv[1], plugins=[Fit()])\n"
+        "chain = Chain(api_key='sk-test', base_url=sys.argv[1], plugins=[Fit(timeout=600)])\n"
         "print(chain.complete('Hi').text)\n"
         f"time.sleep({0 if when == 'at once' else 0.3})"
     )

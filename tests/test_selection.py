@@ -209,6 +209,17 @@ def test_it_stays_from_a_streams_first_content_on(clock: FakeClock) -> None:
     assert asked(sticky) == "a"
 
 
+def test_the_end_of_a_stream_prolongs_nothing(clock: FakeClock) -> None:
+    """The time to stay is counted from a stream's first content, however long it runs."""
+    sticky = Sticky(60, clock=clock)
+    running = World((A, B), {"a": BUSY}, sticky, delay=0, stream=True).run()
+    clock.advance(59)
+    running.finish()
+    running.end(None)
+    clock.advance(2)
+    assert asked(sticky) == "a"
+
+
 def test_it_remembers_for_each_first_target(clock: FakeClock) -> None:
     """Calls whose own model comes first are told apart: one that is busy moves nobody else."""
     sticky = Sticky(clock=clock)
@@ -309,6 +320,9 @@ def test_a_fallback_goes_to_the_fastest_of_the_others() -> None:
     for _ in range(3):
         pace.call()
     assert pace.call(fails="bc") == "b c a"
+    pace.plugin._explore = 1.0
+    pace.plugin._random = lambda: 0.0
+    assert pace.call(fails="b") == "b a"
 
 
 def test_a_failure_counts_as_a_slow_answer() -> None:
@@ -336,6 +350,9 @@ def test_streams_and_whole_answers_are_kept_apart() -> None:
     pace.seconds.update(a=0.5)
     assert [pace.call(stream=True) for _ in range(4)] == ["a", "b", "c", "a"]
     assert pace.call() == "b"
+    assert {target.model: seen.seconds for (target, stream), seen in pace.plugin._seen.items() if stream} == {
+        "a": 0.25, "b": 0.5, "c": 1.0,
+    }  # fmt: skip
 
 
 def test_the_others_are_tried_now_and_then() -> None:
