@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orfallback._errors import DeadlineExceeded as DeadlineExceeded
     from orfallback._errors import FallbackError as FallbackError
     from orfallback._errors import StreamInterrupted as StreamInterrupted
+    from orfallback._fit import Fit as Fit
     from orfallback._health import Health as Health
     from orfallback._health import TargetHealth as TargetHealth
     from orfallback._install import install as install
@@ -42,7 +43,10 @@ if TYPE_CHECKING:
     from orfallback._verdict import Reason as Reason
     from orfallback._verdict import Scope as Scope
     from orfallback._verdict import Verdict as Verdict
+    from orfallback._weighted import weighted as weighted
     from orfallback.hookspecs import hookimpl as hookimpl
+    from orfallback.plugins._latency import LowestLatency as LowestLatency
+    from orfallback.plugins._sticky import Sticky as Sticky
     from orfallback.stores import MemoryStore as MemoryStore
     from orfallback.stores import RedisStore as RedisStore
     from orfallback.stores import SQLiteStore as SQLiteStore
@@ -69,9 +73,11 @@ _HOME = {
     "FallbackAdapter": "_adapter",
     "FallbackError": "_errors",
     "Fault": "_verdict",
+    "Fit": "_fit",
     "FixedDelay": "_delay",
     "Health": "_health",
     "LoggingPlugin": "_logging",
+    "LowestLatency": "plugins._latency",
     "MemoryStore": "stores",
     "Outcome": "_types",
     "Reason": "_verdict",
@@ -79,6 +85,7 @@ _HOME = {
     "SQLiteStore": "stores",
     "Select": "_select",
     "Scope": "_verdict",
+    "Sticky": "plugins._sticky",
     "Store": "stores",
     "StoreError": "stores",
     "Stream": "_stream",
@@ -94,6 +101,7 @@ _HOME = {
     "in_order": "_select",
     "install": "_install",
     "uninstall": "_install",
+    "weighted": "_weighted",
 }
 __all__ = sorted([*_HOME, "__version__"])
 

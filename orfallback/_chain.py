@@ -124,8 +124,19 @@ class Chain:
         if cooldown is not None and cooldown != 0:
             memory = cooldown if isinstance(cooldown, Cooldown) else Cooldown(cooldown, clock=self._clock)
             self.plugin_manager.register(memory, COOLDOWN)
+        plugins = tuple(plugins)
+        self._heed_targets(plugins)
         for plugin in plugins:
             self.register(plugin)
+
+    def _heed_targets(self, plugins: Sequence[object]) -> None:
+        """Let count what targets say that they take, unless a plugin sees to it."""
+        if any(target.inputs or target.context_length for target in self._targets):
+            # Few chains have such targets.
+            from orfallback._fit import Fit
+
+            if not any(isinstance(plugin, Fit) for plugin in plugins):
+                self.plugin_manager.register(Fit(fetch=False), "fit")
 
     # -- other ways to make one --
 
@@ -185,10 +196,15 @@ class Chain:
         if "session" not in changes:
             chain._transport = self._transport
             chain._owns_transport = False
-        chain.plugin_manager.unregister(name="logging")
-        for name, plugin in self.plugin_manager.list_name_plugin():
-            if name not in (STRATEGIES, COOLDOWN) and plugin is not None:
-                chain.register(plugin, name)
+        for name in ("logging", "fit"):
+            chain.plugin_manager.unregister(name=name)
+        made_anew = (STRATEGIES, COOLDOWN)
+        registered = self.plugin_manager.list_name_plugin()
+        inherited = [(name, plugin) for name, plugin in registered if name not in made_anew and plugin is not None]
+        for name, plugin in inherited:
+            chain.register(plugin, name)
+        if "models" in changes:
+            chain._heed_targets([plugin for _, plugin in inherited])
         for plugin in plugins:
             if not chain.plugin_manager.is_registered(plugin):
                 chain.register(plugin)

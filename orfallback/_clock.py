@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Protocol
 
@@ -33,3 +34,15 @@ class SystemClock:
     def time(self) -> float:
         """Return :func:`time.time`."""
         return time.time()
+
+
+def check_duration(name: str, seconds: float) -> None:
+    """Refuse what is no duration.
+
+    :raises TypeError: for what is no number.
+    :raises ValueError: for a number that is not finite, or not greater than 0.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"{name} is a number of seconds, not {type(seconds).__name__}")
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ValueError(f"{name} is finite and greater than 0 seconds, not {seconds!r}")

@@ -90,8 +90,9 @@ class Completion:
 
 
 def degraded_reply(answer: str | Json) -> Json:
-    """Return a plugin's last resort in the form of a reply."""
+    """Return a plugin's last resort in the form of a reply, which says that it is one: many see the body alone."""
     if isinstance(answer, dict):
-        return answer
+        return {**answer, "degraded": True}
     message = {"role": "assistant", "content": answer}
-    return {"object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    return {"object": "chat.completion", "choices": choices, "degraded": True}

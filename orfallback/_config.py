@@ -33,6 +33,8 @@ STORE_VARIABLE = "ORFALLBACK_STORE"
 # No model id is longer (characters).
 _LONGEST_MODEL = 256
 _RESERVED = ("model", "models", "messages", "stream")
+# What OpenRouter calls the kinds of input.
+_INPUTS = ("text", "image", "audio", "video", "file")
 
 
 class Endpoints(NamedTuple):
@@ -106,6 +108,7 @@ def _resolve_one(target: Target, base_url: str, secret: Secret | None) -> tuple[
         _reply.encode(dict(target.set))
     except (TypeError, ValueError) as error:
         raise type(error)(f"Target.set of {target.model} is no JSON: {error}") from None
+    _check_told(target)
     url = check_base_url(target.base_url) if target.base_url else base_url
     if target.api_key is not None:
         secret = Secret(target.api_key)
@@ -115,6 +118,20 @@ def _resolve_one(target: Target, base_url: str, secret: Secret | None) -> tuple[
     endpoint = f"{origin(url)}#{secret.digest}" if secret is not None else origin(url)
     resolved = replace(target, base_url=url, api_key=None, set=dict(target.set), endpoint=endpoint)
     return resolved, secret
+
+
+def _check_told(target: Target) -> None:
+    """Check what a target says that it takes."""
+    for kind in target.inputs:
+        if kind not in _INPUTS:
+            raise ValueError(f"Target.inputs are of {', '.join(_INPUTS)}, not {kind!r}")
+    length = target.context_length
+    if length is None:
+        return
+    if isinstance(length, bool) or not isinstance(length, int):
+        raise TypeError(f"Target.context_length is a number of tokens, not {type(length).__name__}")
+    if length <= 0:
+        raise ValueError(f"Target.context_length is greater than 0 tokens, not {length}")
 
 
 def _named(targets: list[Target]) -> Iterable[Target]:

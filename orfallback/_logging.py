@@ -9,6 +9,7 @@ from orfallback import _failure
 from orfallback._errors import FallbackError, StreamInterrupted
 from orfallback._text import clean
 from orfallback._types import Attempt, Call, Target
+from orfallback._verdict import Reason
 
 logger = logging.getLogger("orfallback")
 
@@ -63,7 +64,9 @@ class LoggingPlugin:
             self._connected(call, attempt)
 
     def orfallback_call_finished(self, call: Call, error: BaseException | None) -> None:
-        """Say that a call got no answer, or half of one."""
+        """Say that a call got no answer, half of one, or a plugin's."""
+        if error is None:
+            self._resorted(call)
         if not isinstance(error, FallbackError):
             return
         if not call.attempts:
@@ -74,10 +77,19 @@ class LoggingPlugin:
             text = "The stream from %s broke: %s"
             self._log(logging.ERROR, "❌", text, last.model, last.summary, **_facts(call, last))
         else:
-            tried = _failure.listed(call.attempts)
-            count = len(call.attempts)
-            text = "No model answered after %d attempt%s: %s"
-            self._log(logging.ERROR, "❌", text, count, "" if count == 1 else "s", tried, **_facts(call, last))
+            text = "No model answered after %s: %s"
+            self._log(logging.ERROR, "❌", text, *_tried(call), **_facts(call, last))
+
+    def _resorted(self, call: Call) -> None:
+        """Say that a plugin gave the answer, if it did: a stream that was left had one of a model's."""
+        if any(attempt.ok or attempt.reason is Reason.CANCELLED for attempt in call.attempts):
+            return
+        if not call.attempts:
+            text = "No model was asked, a plugin gave its last resort"
+            self._log(logging.WARNING, "🩹", text, call_id=call.id)
+            return
+        text = "No model answered after %s, a plugin gave its last resort: %s"
+        self._log(logging.WARNING, "🩹", text, *_tried(call), **_facts(call, call.attempts[-1]))
 
     def _connected(self, call: Call, attempt: Attempt) -> None:
         if logger.isEnabledFor(logging.INFO):
@@ -89,6 +101,11 @@ class LoggingPlugin:
             message = text if self._plain else f"{sign} {text}"
             safe = [clean(arg, 2_000) if isinstance(arg, str) else arg for arg in args]
             logger.log(level, message, *safe, extra=extra)
+
+
+def _tried(call: Call) -> tuple[str, str]:
+    count = len(call.attempts)
+    return f"{count} attempt{'' if count == 1 else 's'}", _failure.listed(call.attempts)
 
 
 def _facts(call: Call, attempt: Attempt) -> dict[str, Any]:

@@ -48,7 +48,9 @@ def unpacked(state: dict[str, Any]) -> Chain:
     known = (options["base_url"] or _config.DEFAULT_BASE_URL).rstrip("/") == here.rstrip("/")
     key = "" if state["keyless"] or not known else os.environ.get(_config.KEY_VARIABLE, "").strip()
     chain = Chain(**options, api_key=Secret(key) if key else _config.Keyless())
-    chain.plugin_manager.unregister(name="logging")
+    # What a chain registers by itself is among the others, unless it was taken off.
+    for name in ("logging", "fit"):
+        chain.plugin_manager.unregister(name=name)
     for name, plugin in state["plugins"]:
         chain.register(importlib.import_module(plugin) if isinstance(plugin, _Named) else plugin, name)
     chain.plugin_manager.tracing = state["tracing"]

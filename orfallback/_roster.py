@@ -11,6 +11,8 @@ from orfallback._verdict import Scope, Verdict
 
 # An instant plus a minute, less the instant, is not always a minute (s).
 _ROUNDING = 1e-6
+# Those that rest for the same cause are asked one after the other how long they do (s).
+_AS_GOOD_AS_EQUAL = 0.1
 
 
 class Roster:
@@ -43,8 +45,15 @@ class Roster:
 
     @property
     def resting(self) -> tuple[Target, ...]:
-        """Those that were passed over, the one that rests shortest first."""
-        return tuple(sorted(self._resting, key=lambda target: (self._resting[target], self._order[target])))
+        """Those that were passed over, the shortest rest first; as good as equal ones in the chain's order."""
+        soonest = sorted(self._resting, key=self._resting.__getitem__)
+        ranks: dict[Target, int] = {}
+        rank, first = 0, -math.inf
+        for target in soonest:
+            if self._resting[target] - first > _AS_GOOD_AS_EQUAL:
+                rank, first = rank + 1, self._resting[target]
+            ranks[target] = rank
+        return tuple(sorted(soonest, key=lambda target: (ranks[target], self._order[target])))
 
     @property
     def not_before(self) -> float:

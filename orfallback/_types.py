@@ -49,6 +49,8 @@ class Target:
     :ivar drop: names of parameters that this target does not take.
     :ivar name: how logs and metrics call it; "" is the model's id.
     :ivar endpoint: set by the chain: origin and a digest of the key, the same for targets that share both.
+    :ivar inputs: what it takes, of "text", "image", "audio", "video" and "file"; () is not known.
+    :ivar context_length: the most that a prompt and its answer may be, in tokens; None is not known.
     """
 
     model: str
@@ -58,10 +60,13 @@ class Target:
     drop: Sequence[str] = ()
     name: str = ""
     endpoint: str = field(default="", repr=False)
+    inputs: Sequence[str] = ()
+    context_length: int | None = None
 
     def __post_init__(self) -> None:
         # A list is what people write; a tuple is what can be hashed.
         object.__setattr__(self, "drop", (self.drop,) if isinstance(self.drop, str) else tuple(self.drop))
+        object.__setattr__(self, "inputs", (self.inputs,) if isinstance(self.inputs, str) else tuple(self.inputs))
 
     @property
     def free(self) -> bool:
@@ -71,7 +76,8 @@ class Target:
     def __reduce__(self) -> str | tuple[Any, ...]:
         if self.api_key is not None:
             raise TypeError("a Target with an api_key does not pickle: the key would go with it")
-        return Target, (self.model, self.base_url, None, dict(self.set), self.drop, self.name, self.endpoint)
+        told = self.inputs, self.context_length
+        return Target, (self.model, self.base_url, None, dict(self.set), self.drop, self.name, self.endpoint, *told)
 
 
 @dataclass(frozen=True, slots=True)

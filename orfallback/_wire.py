@@ -34,9 +34,11 @@ class Wire:
     :param transport: what sends.
     :param timeouts: the limits.
     :param clock: the chain's clock.
+    :param limit: the most bytes of a whole reply, decoded.
     """
 
-    def __init__(self, transport: Sends, timeouts: Timeouts, clock: Clock) -> None:
+    def __init__(self, transport: Sends, timeouts: Timeouts, clock: Clock, limit: int = BODY_LIMIT) -> None:
+        self._limit = limit
         self.transport = transport
         self._timeouts = timeouts
         self._clock = clock
@@ -66,7 +68,7 @@ class Wire:
                 return _refusal(exchange)
             if stream:
                 return _open(exchange, self._timeouts.idle)
-            return _whole(exchange)
+            return _whole(exchange, limit=self._limit)
         except BaseException:
             exchange.close()
             raise
@@ -110,12 +112,12 @@ def _refusal(exchange: Exchange) -> Outcome:
     return exchange.outcome(body, content=content, error=_reply.refusal_in(body))
 
 
-def _whole(exchange: Exchange, head: bytes = b"") -> Outcome:
+def _whole(exchange: Exchange, head: bytes = b"", limit: int = BODY_LIMIT) -> Outcome:
     """Read one reply."""
     # Not in pieces, which may be of one byte each: only once, and nothing besides.
     content = bytearray(head)
     try:
-        for piece in exchange.chunks(BODY_LIMIT):
+        for piece in exchange.chunks(limit):
             content += piece
     except Cut as cut:
         exchange.close()

@@ -196,7 +196,7 @@ def test_the_keys_of_the_json(site: Path) -> None:
         **dict.fromkeys(hookspecs.WATCHING, "watches"),
         "orfallback_prepare": "changes",
     }
-    assert found["hooks"]["orfallback_admit"] == {"kind": "decides", "asked": []}
+    assert found["hooks"]["orfallback_exhausted"] == {"kind": "decides", "asked": []}
     (asked,) = found["hooks"]["orfallback_call_started"]["asked"]
     assert asked == {"plugin": "good", "wrapper": False, "tryfirst": False, "trylast": False}
 
@@ -204,12 +204,13 @@ def test_the_keys_of_the_json(site: Path) -> None:
 def test_installed_plugins(site: Path) -> None:
     """One that the environment names is loaded, with package and version; others are told of, with how to load them."""
     found = shown(PYTHONPATH=str(site), ORFALLBACK_PLUGINS="module,good")
-    assert [plugin["name"] for plugin in found["plugins"][:4]] == ["strategies", "logging", "module", "good"]
-    assert found["plugins"][3] == {
+    own = ["strategies", "logging", "cooldown"]
+    assert [plugin["name"] for plugin in found["plugins"][:5]] == [*own, "module", "good"]
+    assert found["plugins"][4] == {
         "name": "good", "package": "fake-dist", "version": "1.0", "state": "loaded",
         "hooks": ["orfallback_call_started"],
     }  # fmt: skip
-    assert found["plugins"][4] == {
+    assert found["plugins"][5] == {
         "name": "broken", "package": "fake-dist", "version": "1.0", "state": "installed, not loaded", "hooks": [],
     }  # fmt: skip
     told = run(PYTHONPATH=str(site), ORFALLBACK_PLUGINS="module,good").stdout
@@ -221,7 +222,7 @@ def test_installed_plugins(site: Path) -> None:
 def test_nothing_is_imported_unasked(site: Path) -> None:
     """Plugins that are installed and not asked for are not imported: broken ones break nothing."""
     found = states(shown(PYTHONPATH=str(site)))
-    assert found.pop("logging") == found.pop("strategies") == "loaded"
+    assert found.pop("logging") == found.pop("strategies") == found.pop("cooldown") == "loaded"
     assert set(found.values()) == {"installed, not loaded"}
 
 

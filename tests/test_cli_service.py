@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from orfallback import Fault, Outcome
 from orfallback._secret import Secret
-from orfallback.cli._service import Model, Service, closest, find, key_of, listed
+from orfallback._service import Service
+from orfallback.cli._service import Model, closest, find, key_of, listed
 from orfallback.testing import Simulator, drip, reply, silence, status
 
 KEY = "sk-or-v1-CANARYKEY00000000"

@@ -158,6 +158,12 @@ def test_models(models: Any, expected: list[str]) -> None:
         id="target-sets-messages"),
     pytest.param([Target("a", api_key="“k”")], ValueError, "printable ASCII", id="target-with-bad-key"),
     pytest.param([Target("a", set={"temperature": math.nan})], ValueError, "Target.set", id="target-sets-nan"),
+    pytest.param([Target("a", inputs=["text", "images"])], ValueError, "^Target.inputs are of text, .* not 'images'$",
+        id="target-with-a-misspelt-input"),
+    pytest.param([Target("a", context_length="32k")], TypeError, "number of tokens, not str$",  # type: ignore[arg-type]  # that is the test
+        id="target-with-a-textual-window"),
+    pytest.param([Target("a", context_length=True)], TypeError, "number of tokens, not bool$", id="target-of-a-flag"),
+    pytest.param([Target("a", context_length=0)], ValueError, "greater than 0 tokens, not 0$", id="target-of-nothing"),
 ])  # fmt: skip
 def test_refused_models(models: Any, error: type[Exception], message: str) -> None:
     """What cannot be asked is refused at construction."""

@@ -19,9 +19,12 @@ from orfallback import (
     ChainExhausted,
     Cooldown,
     FallbackError,
+    Fit,
+    LowestLatency,
     Outcome,
     Reason,
     Scope,
+    Sticky,
     StreamInterrupted,
     Target,
     Verdict,
@@ -529,6 +532,28 @@ def test_threads_of_a_chain_probe_once(sim: Simulator, chain: Chain, clock: Fake
     before = len(sim.requests)
     assert together(16, ask) == []
     assert sim.models_asked[before:].count("a/a") == 1
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))], ids=str)
+def test_it_composes(order: tuple[int, ...], sim: Simulator, clock: FakeClock) -> None:
+    """With fit and each way to select, in any order of registration, a busy target and an unfit one are passed over."""
+    plugins = [Sticky(clock=clock), LowestLatency(), Fit(fetch=False)]
+    models: list[str | Target] = [
+        Target("a/a", inputs=["text", "image"]),
+        Target("t/t", inputs=["text"]),
+        Target("b/b", inputs=["text", "image"]),
+    ]
+    sim.script("a/a", status(502))
+    picture = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+    with Chain(models, base_url=sim.base_url, clock=clock, plugins=[plugins[place] for place in order]) as chain:
+        for _ in range(4):
+            assert chain.complete([{"role": "user", "content": picture}]).model == "b/b"
+        assert sim.models_asked == ["a/a", "b/b", "b/b", "b/b", "b/b"]
+        sim.script("b/b", status(502))
+        before = len(sim.requests)
+        # Those that rest come before the one that cannot serve, which is asked all the same.
+        assert chain.complete([{"role": "user", "content": picture}]).model == "t/t"
+        assert sim.models_asked[before:] == ["b/b", "a/a", "t/t"]
 
 
 def test_it_pickles() -> None:

@@ -91,6 +91,8 @@ class Resting:
         pytest.param({"a": 30.0}, "", "b 2 c 2 d 2 a", id="one rests"),
         pytest.param({"a": 30.0, "b": 10.0, "c": 20.0, "d": 40.0}, "", "b 2 c 2 a 2 d", id="the soonest first"),
         pytest.param({"a": 30, "b": 30, "c": 0}, "", "d 2 c 2 a 2 b", id="ties in the chain's order"),
+        pytest.param({"a": 30, "b": 29.99, "c": 29.95}, "", "d 2 a 2 b 2 c", id="as good as ties"),
+        pytest.param({"a": math.inf, "b": math.inf, "c": 5}, "", "d 2 c 2 a 2 b", id="some can never serve"),
         pytest.param({"a": 30.0, "b": 10.0}, "b", "c 2 d 2 a", id="refused in the last resort"),
         pytest.param(dict.fromkeys("abcd", math.inf), "abcd", "", id="nobody can serve"),
     ],

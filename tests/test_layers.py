@@ -17,16 +17,19 @@ ROOT = Path(orfallback.__file__).parent
 ROWS: list[set[str]] = [
     {"_text", "_clock", "_sse", "_secret", "_verdict", "bootstrap"},
     {"_types", "_watch", "_request", "stores"},
-    {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub"},
+    {
+        "_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub", "_needs",
+        "plugins",
+    },
     {
         "_signal", "_joiner", "_transport", "_backoff", "_cooldown", "_roster", "_failure", "_completion", "_tee",
-        "_payload",
+        "_payload", "_weighted",
     },
     {"_exchange", "_logging", "_classify", "_config", "_health"},
     {"_chunks", "_plugins", "_through"},
     {"_wire", "_engine"},
-    {"_stream", "_sender"},
-    {"_asked", "_handed", "_served"},
+    {"_stream", "_sender", "_service"},
+    {"_fit", "_asked", "_handed", "_served"},
     {"_chain"},
     {"_packed", "wsgi"},
     {"_adapter"},

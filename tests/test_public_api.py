@@ -32,9 +32,11 @@ EXPORTS = [
     "FallbackAdapter",
     "FallbackError",
     "Fault",
+    "Fit",
     "FixedDelay",
     "Health",
     "LoggingPlugin",
+    "LowestLatency",
     "MemoryStore",
     "Outcome",
     "Reason",
@@ -42,6 +44,7 @@ EXPORTS = [
     "SQLiteStore",
     "Scope",
     "Select",
+    "Sticky",
     "Store",
     "StoreError",
     "Stream",
@@ -58,6 +61,7 @@ EXPORTS = [
     "in_order",
     "install",
     "uninstall",
+    "weighted",
 ]  # fmt: skip
 
 
@@ -119,7 +123,8 @@ def test_a_chain_imports_what_it_needs_and_no_tools() -> None:
     modules = modules_after("from orfallback import Chain")
     assert {"requests", "pluggy", "orfallback._chain"} <= modules
     assert not {"click", "rich", "hypothesis", "pytest", "responses", "asyncio", "orfallback.cli"} & modules
-    assert not {name for name in modules if name.startswith("orfallback.testing")}
+    assert not {name for name in modules if name.startswith(("orfallback.testing", "orfallback.plugins"))}
+    assert not {"orfallback._fit", "orfallback._service", "orfallback._weighted"} & modules
 
 
 def test_importing_the_test_tools_imports_nothing_else() -> None:

@@ -125,7 +125,7 @@ class Bot:
         monkeypatch.setattr(self.recipe, "monotonic", self._monotonic)
         monkeypatch.setattr(self.recipe, "sleep", self.clock.sleep)
         self.telegram = self.recipe.Telegram(TOKEN, telegram.url)
-        self.chain = Chain([BUSY, GOOD], api_key=KEY, base_url=sim.base_url, delay=0)
+        self.chain = Chain([BUSY, GOOD], api_key=KEY, base_url=sim.base_url, delay=0, cooldown=None)
         self.offset = 0
 
     def _monotonic(self) -> float:

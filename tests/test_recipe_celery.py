@@ -28,6 +28,8 @@ def _environment(at: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first model is busy, and the chain does not wait."""
     monkeypatch.setenv("ORFALLBACK_MODELS", f"{BUSY},{GOOD}")
     monkeypatch.setenv("ORFALLBACK_DELAY", "0")
+    # Here a task is run again at once, when nobody has rested.
+    monkeypatch.setenv("ORFALLBACK_COOLDOWN", "none")
     at.script(BUSY, status(503))
 
 

@@ -43,7 +43,7 @@ def views() -> Iterator[Any]:
 def sim(views: Any, sim: Simulator) -> Iterator[Simulator]:
     """A simulator that the site's chain asks, without a wait; its first model is busy."""
     sim.script(BUSY, status(502))
-    changed = {**settings.ORFALLBACK, "api_key": KEY, "base_url": sim.base_url, "delay": 0}
+    changed = {**settings.ORFALLBACK, "api_key": KEY, "base_url": sim.base_url, "delay": 0, "cooldown": 0}
     with override_settings(ORFALLBACK=changed):
         views.chain.cache_clear()
         yield sim

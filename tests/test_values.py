@@ -49,10 +49,19 @@ def test_the_limits_by_default() -> None:
 
 def test_a_target_pickles_without_a_key_alone() -> None:
     """A target goes through a pickle with all that it sets and drops; one that holds a key refuses."""
-    target = Target("m", "http://x/v1", set={"seed": 1}, drop=["top_p"], name="mine")
+    target = Target("m", "http://x/v1", set={"seed": 1}, drop=["top_p"], name="mine", inputs=["text"], context_length=9)
     assert pickle.loads(pickle.dumps(target)) == target
     with pytest.raises(TypeError, match="a Target with an api_key does not pickle"):
         pickle.dumps(Target("m", api_key="sk-test"))
+
+
+def test_what_a_target_takes_is_part_of_it() -> None:
+    """Two targets that take different things are two; a list of inputs, or one alone, is kept as a tuple."""
+    target = Target("m", inputs=["text", "image"], context_length=32_768)
+    assert target.inputs == ("text", "image")
+    assert Target("m", inputs="text").inputs == ("text",)
+    assert target == Target("m", inputs=("text", "image"), context_length=32_768)
+    assert len({target, Target("m"), Target("m", context_length=1), Target("m", inputs="text")}) == 4
 
 
 def test_nothing_shows_what_was_said() -> None:

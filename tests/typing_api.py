@@ -14,8 +14,11 @@ from orfallback import (
     Completion,
     ExponentialBackoff,
     FallbackError,
+    Fit,
+    LowestLatency,
     Outcome,
     Reason,
+    Sticky,
     Stream,
     StreamInterrupted,
     Target,
@@ -23,6 +26,7 @@ from orfallback import (
     Verdict,
     default_classifier,
     hookimpl,
+    weighted,
 )
 
 
@@ -69,6 +73,9 @@ def use() -> str:
         plugins=[Plugin()],
     )
     chain = chain.replace(delay=ExponentialBackoff())
+    seeing = Target("c/c", inputs=["text", "image"], context_length=32_768)
+    plugins: list[object] = [Fit(max_age=600), Sticky(60), LowestLatency(weight=0.5, random=lambda: 0.5)]
+    chain = chain.replace(models=[seeing], select=weighted({"c/c": 1}), plugins=plugins)
     completion: Completion = chain.complete([{"role": "user", "content": "hi"}], temperature=0.5, context={"user": 1})
     try:
         with chain.stream("hi") as stream:

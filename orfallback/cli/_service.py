@@ -9,18 +9,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from orfallback import Outcome, Timeouts
-from orfallback._clock import SystemClock
-from orfallback._request import Request
-from orfallback._secret import Secret
-from orfallback._transport import Transport
-from orfallback._wire import Wire
+from orfallback import Outcome
+from orfallback._service import data_of, entries_of
+from orfallback._service import find as found_in
 from orfallback.cli._shown import shown
 
-# Longest wait for one of its lists (s).
-_PATIENCE = 15.0
-# What OpenRouter takes behind a model's id without listing it: how to choose among the hosts of the model.
-_SHORTCUTS = ("nitro", "floor", "exacto", "online", "extended", "thinking")
 # No endpoint has more models; comparing names takes its time.
 _COMPARED = 5_000
 
@@ -36,69 +29,17 @@ class Model(NamedTuple):
     expires: datetime | None
 
 
-class Service:
-    """Looks things up at an endpoint; every wait is bounded.
-
-    :param base_url: the endpoint.
-    :param secret: its key, or None.
-    :param patience: longest wait for one answer, in seconds.
-    """
-
-    def __init__(self, base_url: str, secret: Secret | None, patience: float = _PATIENCE) -> None:
-        clock = SystemClock()
-        self._base_url = base_url
-        self._secret = secret
-        self._clock = clock
-        self._patience = patience
-        self._transport = Transport()
-        self._wire = Wire(self._transport, Timeouts(connect=min(5.0, patience), answer=patience), clock)
-
-    def get(self, path: str) -> Outcome:
-        """GET a path below the base URL.
-
-        :param path: with its slash, as in ``/models``.
-        :returns: the outcome; its ``value`` is the JSON object that came, or None.
-        """
-        request = Request("", f"{self._base_url}{path}", b"", {}, self._secret, method="GET")
-        return self._wire.ask(request, stream=False, deadline=self._clock.monotonic() + self._patience)
-
-    def knows(self, path: str) -> bool:
-        """Tell whether a path below the base URL takes requests: an empty one is refused, and costs nothing.
-
-        :param path: with its slash.
-        """
-        request = Request("", f"{self._base_url}{path}", b"{}", {}, self._secret)
-        outcome = self._wire.ask(request, stream=False, deadline=self._clock.monotonic() + self._patience)
-        return outcome.status is not None and outcome.status not in (404, 405, 410)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._transport.close()
-
-    def __enter__(self) -> Service:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
 def listed(outcome: Outcome) -> tuple[Model, ...] | None:
     """Return the models that ``GET /models`` brought; None if it brought none."""
-    data = _data(outcome)
-    if not isinstance(data, list):
+    entries = entries_of(outcome)
+    if entries is None:
         return None
-    entries = [entry for entry in data if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
     return tuple(Model(shown(entry["id"], 256), date_of(entry.get("expiration_date"))) for entry in entries)
 
 
 def find(model: str, models: Iterable[Model]) -> Model | None:
-    """Return a model among those listed, also under a shortcut such as ``:nitro``; None if it is not there.
-
-    Ollama lists as ``name:latest`` what is asked as ``name``.
-    """
-    by_id = {each.id: each for each in models}
-    base, _, shortcut = model.rpartition(":")
-    return by_id.get(model) or by_id.get(f"{model}:latest") or (by_id.get(base) if shortcut in _SHORTCUTS else None)
+    """Return a model among those listed, whichever way it is asked; None if it is not there."""
+    return found_in(model, {each.id: each for each in models})
 
 
 def closest(model: str, models: Iterable[Model]) -> list[str]:
@@ -113,13 +54,8 @@ def closest(model: str, models: Iterable[Model]) -> list[str]:
 
 def key_of(outcome: Outcome) -> Mapping[str, Any] | None:
     """Return what ``GET /key`` told of the key; None if it told nothing."""
-    data = _data(outcome)
+    data = data_of(outcome)
     return data if isinstance(data, dict) else None
-
-
-def _data(outcome: Outcome) -> Any:
-    good = isinstance(outcome.value, dict) and outcome.error is None and (outcome.status or 0) // 100 == 2
-    return outcome.value.get("data") if good else None
 
 
 def date_of(value: Any) -> datetime | None:

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 from orfallback import DEFAULT_MODELS, Chain
 from orfallback._config import DEFAULT_BASE_URL, KEY_VARIABLE, OPENROUTER, check_base_url, origin
 from orfallback._secret import Secret, Unshown
+from orfallback._service import Service
 from orfallback.cli import _mends
 from orfallback.cli._exits import SetupFailed
 from orfallback.cli._loading import loading, tell_of_plugins
-from orfallback.cli._service import Model, Service, closest, listed
+from orfallback.cli._service import Model, closest, listed
 from orfallback.cli._shown import hide
 
 #: The variable that names the models.

@@ -100,6 +100,8 @@ class Talk:
             return stream.read()
 
     def _tell(self, completion: Completion) -> None:
+        if completion.degraded:
+            self._narrator.warn("No model answered; this is the last resort of a plugin")
         if completion.finish_reason == "length":
             self._narrator.warn("The answer was cut off at its longest (finish_reason length); see -p max_tokens=...")
         elif completion.finish_reason == "content_filter":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import NamedTuple
 
+from orfallback._service import Service
 from orfallback.cli._doctor._finding import Finding
 from orfallback.cli._doctor._key import account
 from orfallback.cli._doctor._memory import memory
@@ -15,7 +16,6 @@ from orfallback.cli._doctor._service import Looked, endpoint, models_of
 from orfallback.cli._doctor._setup import Setup
 from orfallback.cli._doctor._surroundings import surroundings
 from orfallback.cli._doctor._versions import versions
-from orfallback.cli._service import Service
 
 _ONLINE = ("endpoint", "account", "models")
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from orfallback._service import Service
 from orfallback.cli import _mends
 from orfallback.cli._doctor._finding import Finding
 from orfallback.cli._doctor._service import days, refusal
-from orfallback.cli._service import Service, date_of, key_of
+from orfallback.cli._service import date_of, key_of
 from orfallback.cli._settings import Settings
 
 _PATH = "/key"

@@ -11,9 +11,10 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from orfallback import Call, Fault, Outcome, Reason, Scope, Target, Verdict, default_classifier
+from orfallback._service import Service
 from orfallback.cli._advice import advise
 from orfallback.cli._doctor._finding import Finding
-from orfallback.cli._service import Model, Service, closest, find, listed
+from orfallback.cli._service import Model, closest, find, listed
 from orfallback.cli._settings import Settings
 from orfallback.cli._surroundings import proxy_for
 from orfallback.cli._watching import Failure

@@ -1,0 +1,1 @@
+"""Plugins that come with the library; a chain has those that it is given."""
