@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orfallback._cooldown import MOST, Cooldown, Resting
 from orfallback._types import Target
 from orfallback._verdict import Reason
 
 
-@dataclass(frozen=True)
-class TargetHealth:
+class TargetHealth(NamedTuple):
     """What is known of one target.
 
     :ivar name: what logs call it.
