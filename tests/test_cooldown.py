@@ -7,7 +7,7 @@ import logging
 import math
 import pickle
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -35,7 +35,7 @@ from orfallback._engine import Answered, run
 from orfallback._plugins import STRATEGIES, PluginManager, Strategies
 from orfallback._types import Call
 from orfallback.stores import MemoryStore
-from orfallback.testing import FakeClock, Gate, Simulator, answer, cut, error_in_200, events, silence, status
+from orfallback.testing import FakeClock, Gate, Received, Simulator, Step, answer, cut, error_in_200, silence, status
 
 BUSY = Verdict.fallback(Reason.BUSY)
 _ids = itertools.count()
@@ -517,8 +517,13 @@ def test_threads_of_a_chain_probe_once(sim: Simulator, chain: Chain, clock: Fake
     chain.complete("hi")
     clock.advance(60)
     gate = Gate()
-    sim.script("a/a", events({"choices": [{"delta": {"content": "x"}, "finish_reason": "stop"}]}, gate=gate))
     seen: list[str] = []
+
+    def thinking(received: Received) -> Iterator[Step]:
+        yield gate
+        yield from answer("x")(received)
+
+    sim.script("a/a", thinking)
     lock = threading.Lock()
 
     def ask(_: int) -> None:
