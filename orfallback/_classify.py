@@ -130,9 +130,17 @@ def _wrong_path(s: Signal) -> bool:
     return s.status == 404 and (bare or s.body is None or s.message in ("file not found", "404 page not found"))
 
 
+def _unfit(s: Signal) -> bool:
+    # The model is there, for others: it lacks what this call has, or may not be asked by this account.
+    if s.is_any("privacy_restricted", "constraint_filtered"):
+        return True
+    words = ("that support", "data policy", "allowed providers", "requested are available matching")
+    return s.status == 404 and s.says(*words)
+
+
 def _gone(s: Signal) -> bool:
-    gone = s.is_any("no_endpoints", "model_deprecated", "model_unavailable_upstream", "privacy_restricted")
-    return gone or s.is_any("constraint_filtered", "free_variant_ended") or s.status in (404, 410)
+    gone = s.is_any("no_endpoints", "model_deprecated", "model_unavailable_upstream", "free_variant_ended")
+    return gone or s.status in (404, 410)
 
 
 def _too_long(s: Signal) -> bool:
@@ -222,6 +230,7 @@ ROWS: tuple[Row, ...] = (
     Row("12", "429 unattributed", _limited, _fallback(R.RATE_LIMITED)),
     Row("18a", "404 image_not_found", _is(kinds=("image_not_found",)), _abort(R.INVALID_REQUEST)),
     Row("13", "404 bare or HTML, 405", _wrong_path, _fallback(R.MISCONFIGURED, S.ENDPOINT)),
+    Row("14a", "404 for what the call has, or whom the account allows", _unfit, _fallback(R.UNSUPPORTED)),
     Row("14", "404 otherwise, 410, no endpoints", _gone, _fallback(R.NOT_FOUND)),
     Row(
         "15",

@@ -63,9 +63,9 @@ KINDS = {
     "12": ["rate_limit_exceeded"],
     "18a": ["image_not_found"],
     "14": [
-        "no_endpoints", "model_deprecated", "model_unavailable_upstream", "privacy_restricted", "constraint_filtered",
-        "free_variant_ended",
+        "no_endpoints", "model_deprecated", "model_unavailable_upstream", "free_variant_ended",
     ],
+    "14a": ["privacy_restricted", "constraint_filtered"],
     "15": ["model_not_found"],
     "16": ["context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded", "exceed_context_size_error"],
     "17": ["image_too_large", "image_too_small", "unsupported_image_format", "string_too_long"],
