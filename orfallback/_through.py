@@ -11,7 +11,7 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.utils import get_environ_proxies, should_bypass_proxies
 from urllib3.exceptions import ReadTimeoutError
-from urllib3.util import Timeout
+from urllib3.util import Retry, Timeout
 
 from orfallback._config import origin
 from orfallback._faults import WIRE_ERRORS
@@ -68,7 +68,7 @@ class Through:
     :param called: where the request goes, as the chain calls it.
     :param trust_env: whether the environment's proxies count.
     :ivar timeout: likewise.
-    :ivar first: what came of the first attempt; None if there was none.
+    :ivar first: what came of the first attempt where the application called; None if there was none.
     :ivar last: what came of the last one.
     """
 
@@ -82,7 +82,7 @@ class Through:
         *,
         trust_env: bool,
     ) -> None:
-        self._inner = inner
+        self._inner = _without_waits(inner)
         self._request = request
         self._settings = settings
         self._called = called
@@ -94,17 +94,17 @@ class Through:
     def begin(self) -> None:
         """Begin an attempt; sent twice, because a connection was stale, it is still one."""
         self.last = Sent()
-        if self.first is None:
-            self.first = self.last
 
     def send(self, request: Request, watch: Watch) -> requests.Response:
         """Send an attempt, and return when the headers are there.
 
-        :raises Redirected: if it is the first, and the reply is a redirect.
+        :raises Redirected: if it is the first where the application called, and the reply is a redirect.
         :raises Exception: whatever the adapter raises.
         """
         sent = self.last
         home = origin(request.url) == origin(self._called)
+        if home and self.first is None:
+            self.first = sent
         prepared = self._prepared(request, home=home)
         settings = self._settings if home else {**self._settings, "cert": None, "proxies": self._proxies(request.url)}
         timeout, read = self._told(watch)
@@ -177,6 +177,22 @@ class Through:
         if request.secret is not None:
             request.secret(prepared)
         return prepared
+
+
+def _without_waits(adapter: BaseAdapter) -> BaseAdapter:
+    """Return the like of an adapter whose own retries come at once.
+
+    urllib3 sleeps between them, for as long as a server asks for, past every limit and before another model is asked.
+    What it holds, and does else, is the adapter's own.
+    """
+    retries = getattr(adapter, "max_retries", None)
+    if not isinstance(retries, Retry) or retries.total == 0:
+        return adapter
+    hasty = retries.new(backoff_factor=0, respect_retry_after_header=False)
+    like: type[BaseAdapter] = type(type(adapter).__name__, (type(adapter),), {"max_retries": property(lambda _: hasty)})
+    other = object.__new__(like)
+    other.__dict__ = adapter.__dict__
+    return other
 
 
 def _least(*seconds: Any) -> float | None:

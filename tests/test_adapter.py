@@ -12,6 +12,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -710,6 +711,29 @@ def test_what_authorizes_it_is_in_no_record(
     error = response.orfallback.error
     assert "*** is not allowed here" in error.attempts[0].message
     assert private not in f"{error} {caplog.text} {error.response.text} {pickle.dumps(error)!r}"
+
+
+def test_a_redirect_elsewhere_is_not_the_sessions_to_follow(sim: Simulator, clock: FakeClock) -> None:
+    """While its own model rests, a redirect of another endpoint's takes nothing of the application's anywhere."""
+    with Simulator() as elsewhere, Simulator() as third:
+        sim.default(status(502))
+        elsewhere.script("b/b", redirect(307, f"{third.base_url}/chat/completions"))
+        chain = Chain(["a/a", Target("b/b", elsewhere.base_url)], base_url=sim.base_url, clock=clock)
+        with App(sim, FallbackAdapter(chain)) as app:
+            seen = [app.ask(headers={"X-Api-Key": THEIRS}).status_code for _ in range(3)]
+        assert third.requests == []
+        assert len(elsewhere.requests) >= 2
+    assert seen == [502] * 3
+
+
+def test_it_sees_what_its_own_endpoint_said(sim: Simulator, clock: FakeClock) -> None:
+    """When its own model rests and all fail, the application gets the outcome of where it called, if that was asked."""
+    with Simulator() as elsewhere:
+        sim.default(status(503, headers={"Retry-After": "50"}))
+        elsewhere.default(status(401, message="no such account here"))
+        chain = Chain(["a/a", Target("b/b", elsewhere.base_url)], base_url=sim.base_url, clock=clock)
+        with App(sim, FallbackAdapter(chain)) as app:
+            assert [app.ask().status_code for _ in range(4)] == [503] * 4
 
 
 # -- proxies --
@@ -1499,6 +1523,27 @@ def test_retries_of_the_inner_adapter(sim: Simulator, chain: Chain) -> None:
         sim.default(status(502))
         with pytest.raises(requests.exceptions.RetryError):
             app.ask()
+
+
+def test_retries_of_the_inner_adapter_wait_for_nobody(sim: Simulator, chain: Chain) -> None:
+    """They are made at once, whatever the server or their settings ask for, and the adapter remains what it was."""
+
+    class Counting(HTTPAdapter):
+        sent = 0
+
+        def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+            self.sent += 1
+            return super().send(request, **options)
+
+    inner = Counting(max_retries=Retry(3, status_forcelist=[429, 502], allowed_methods=None, backoff_factor=9))
+    sim.script("a/a", status(429, headers={"Retry-After": "30"}), status(502))
+    began = time.monotonic()
+    with App(sim, FallbackAdapter(chain, inner)) as app:
+        assert app.ask().ok
+    # What was asked for is a minute and more.
+    assert time.monotonic() - began < 20
+    assert sim.models_asked == ["a/a"] * 4 + ["b/b"]
+    assert (inner.sent, inner.max_retries.backoff_factor) == (2, 9)
 
 
 def read_before(response: requests.Response) -> requests.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -24,8 +25,10 @@ from orfallback.cli._settings import Settings
 @key_option
 @deadline_option
 @delay_option
+@click.pass_context
 @click.argument("program", nargs=-1, type=click.UNPROCESSED, required=True, metavar="-- PROGRAM [ARGUMENT]...")
 def run(
+    context: click.Context,
     program: tuple[str, ...],
     models: tuple[str, ...],
     base_url: str | None,
@@ -43,6 +46,8 @@ def run(
     orfallback run -m openai/gpt-4o -m mistralai/mistral-small -- gunicorn app:application
     orfallback run -- -m my_package
     """
+    if program[0].startswith("-") and program[0] != "-m":
+        raise click.NoSuchOption(program[0], possibilities=_near(program[0], context))
     settings = Settings.of_process(
         models=models, base_url=base_url, key_variable=key_env, deadline=deadline, delay=delay
     )
@@ -54,12 +59,20 @@ def run(
     folder = str(Path(bootstrap.__file__ or "").parent)
     environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
     command = _command(program)
+    if program[0].endswith(".py") and not Path(program[0]).exists():
+        raise SetupFailed(f"there is no file {program[0]}")
     sys.stdout.flush()
     sys.stderr.flush()
     try:
         os.execvpe(command[0], command, environ)  # noqa: S606 - it is what the user typed
     except OSError as error:
         raise SetupFailed(f"{command[0]} cannot be run: {error.strerror}") from None
+
+
+def _near(option: str, context: click.Context) -> list[str]:
+    """Return the options that may be meant."""
+    known = [name for parameter in context.command.params for name in parameter.opts if name.startswith("-")]
+    return difflib.get_close_matches(option, known)
 
 
 def _command(program: Sequence[str]) -> list[str]:
