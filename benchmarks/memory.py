@@ -61,6 +61,14 @@ def _slow_recovery(model: str, now: float, luck: float) -> bool:
     return model != "a" or luck < (now - 100) / 500
 
 
+def _seldom(model: str, now: float, luck: float) -> bool:
+    return model != "a" or luck >= 0.01
+
+
+def _out_and_hiccups(model: str, now: float, luck: float) -> bool:
+    return model == "b" and luck >= 0.01
+
+
 WEATHERS: Mapping[str, Weather] = {
     "all well": _at_random(0.0),
     "one of four is out": _first_out,
@@ -70,6 +78,8 @@ WEATHERS: Mapping[str, Weather] = {
     "one is out a minute in ten": _a_minute_in_ten,
     "one flaps, 5 s on, 5 s off": _flapping,
     "one recovers slowly": _slow_recovery,
+    "the first fails 1 % at random": _seldom,
+    "three are out, one fails 1 %": _out_and_hiccups,
 }
 
 
@@ -117,12 +127,14 @@ class Course(NamedTuple):
     :ivar requests: how many were made for it.
     :ivar answered: whether it has an answer.
     :ivar lasted: how long it took (s).
+    :ivar model: who answered, or None.
     """
 
     at: float
     requests: int
     answered: bool
     lasted: float
+    model: str | None
 
 
 @dataclass
@@ -140,6 +152,11 @@ class Result:
     def answered(self) -> float:
         """The share of calls that have an answer, 0 to 1."""
         return statistics.fmean(course.answered for course in self.courses)
+
+    @property
+    def first(self) -> float:
+        """The share of calls that the preferred model answered, 0 to 1."""
+        return statistics.fmean(course.model == MODELS[0] for course in self.courses)
 
     @property
     def lasted(self) -> float:
@@ -175,10 +192,10 @@ def simulate(weather: Weather, *, memory: bool, calls: int = CALLS) -> Result:
             answered = run(call, targets, hooks, send, clock, rounds=1)
             ended = answered.finish()
             answered.end(None)
-            attempts, good = len(ended.attempts), True
+            attempts, model = len(ended.attempts), ended.attempts[-1].model
         except FallbackError as error:
-            attempts, good = len(error.attempts), False
-        result.courses.append(Course(began, attempts, good, clock.now - began))
+            attempts, model = len(error.attempts), None
+        result.courses.append(Course(began, attempts, model is not None, clock.now - began, model))
 
     for number in range(calls):
         clock.at(number / A_SECOND, lambda number=number: make(number))  # type: ignore[misc]
@@ -194,13 +211,16 @@ def _by_body(call: Call, outcome: Outcome, /) -> Verdict | None:
 def table(results: Mapping[str, tuple[Result, Result]]) -> str:
     """Return the results as a table, for a page or a terminal."""
     lines = [
-        "| weather | requests a call: plain | memory | answered: plain | memory | seconds a call: plain | memory |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        (
+            "| weather | requests a call: plain | memory | answered: plain | memory | by the first: plain | memory "
+            "| seconds a call: plain | memory |"
+        ),
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, (plain, memory) in results.items():
         lines.append(
             f"| {name} | {plain.requests:.3f} | {memory.requests:.3f} | {plain.answered:.2%} | {memory.answered:.2%} "
-            f"| {plain.lasted:.2f} | {memory.lasted:.2f} |"
+            f"| {plain.first:.0%} | {memory.first:.0%} | {plain.lasted:.2f} | {memory.lasted:.2f} |"
         )
     return "\n".join(lines)
 

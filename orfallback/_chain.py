@@ -186,7 +186,7 @@ class Chain:
         :raises TypeError: for an unknown option.
         """
         changes = Unshown(changes)
-        options = Unshown({**self._options, "cooldown": self.plugin_manager.get_plugin(COOLDOWN), **changes})
+        options = Unshown({**self._options, **changes})
         if "base_url" in changes and "api_key" not in changes:
             options["api_key"] = None
         elif "api_key" in changes and changes["api_key"] is not None:
@@ -198,6 +198,8 @@ class Chain:
             chain._owns_transport = False
         for name in ("logging", "fit"):
             chain.plugin_manager.unregister(name=name)
+        if "cooldown" not in changes and ("clock" not in changes or isinstance(options["cooldown"], Cooldown)):
+            chain._share_memory(self)
         made_anew = (STRATEGIES, COOLDOWN)
         registered = self.plugin_manager.list_name_plugin()
         inherited = [(name, plugin) for name, plugin in registered if name not in made_anew and plugin is not None]
@@ -311,7 +313,10 @@ class Chain:
         :param name: how logs and errors call it; its own name by default.
         :returns: the name.
         :raises pluggy.PluginValidationError: for a hook that does not exist.
+        :raises TypeError: for a second cooldown.
         """
+        if isinstance(plugin, Cooldown):
+            raise TypeError("a chain has one cooldown: Chain(cooldown=Cooldown(...)), or chain.replace(cooldown=...)")
         return self.plugin_manager.register(plugin, name)
 
     def unregister(self, plugin: object) -> None:
@@ -351,6 +356,14 @@ class Chain:
         """Close the connections that this chain made; it can be used again."""
         if self._owns_transport:
             self._transport.close()
+
+    def _share_memory(self, other: Chain) -> None:
+        """Remember what another chain does; this one has no plugins yet that would be asked after it."""
+        memory = other.plugin_manager.get_plugin(COOLDOWN)
+        if self.plugin_manager.has_plugin(COOLDOWN):
+            self.plugin_manager.unregister(name=COOLDOWN)
+        if memory is not None:
+            self.plugin_manager.register(memory, COOLDOWN)
 
     def __enter__(self) -> Chain:
         return self

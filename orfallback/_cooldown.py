@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orfallback._clock import Clock, SystemClock
@@ -20,10 +22,15 @@ _logger = logging.getLogger("orfallback")
 LONGEST = 300.0
 #: The longest rest at all, whatever a server asks for, in seconds.
 MOST = 86_400.0
-# Where another caller is about to find out: tried before all that rest for longer (s).
+# Where another caller is about to find out: it may be over soon (s).
 _PROBED = 1.0
-# So many resting targets are asked, one after the other, in calls that have asked somebody already; each answer allows
-# for one more. Without any, a few failures at random leave calls without an answer that a plain chain would have had;
+# Where a server says that it may be asked again at once (s).
+_AT_ONCE = 2.0
+# A rest that a person should hear of (s).
+_WORTH_A_WARNING = 600.0
+_ROUNDING = 0.05
+# So many resting targets are asked in calls that have asked somebody already; each answer allows for one more, and so
+# does time. Without any, a few failures at random leave calls without an answer that a plain chain would have had;
 # without an end, a whole service that is down gets every request times the number of models.
 _TOKENS = 10.0
 # Far more than there are targets.
@@ -36,13 +43,18 @@ _KEY_OF = {Scope.MODEL: _MODEL, Scope.FREE_TIER: _FREE_TIER, Scope.ENDPOINT: _EN
 def keys_of(target: Target) -> dict[str, str]:
     """Return the keys under which what a target depends on rests: the endpoint, the free tier, the model.
 
-    They hold no key of an API: an endpoint has a digest of it.
+    They hold no key of an API, but a digest of it. What one key may do says nothing of another's, nor one address of
+    another at the same origin, nor a model with some parameters of the same with others.
     """
-    origin = target.endpoint.partition("#")[0]
+    own = ""
+    if target.set or target.drop:
+        told = json.dumps([dict(target.set), list(target.drop)], sort_keys=True, default=str)
+        own = f" {hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    model = f"{target.base_url} {target.endpoint.partition('#')[2]} {target.model}{own}"
     keys = {
-        _PARKED: f"{_PARKED} {origin} {target.model}",
+        _PARKED: f"{_PARKED} {model}",
         _ENDPOINT: f"{_ENDPOINT} {target.endpoint}",
-        _MODEL: f"{_MODEL} {origin} {target.model}",
+        _MODEL: f"{_MODEL} {model}",
     }
     if target.free:
         keys[_FREE_TIER] = f"{_FREE_TIER} {target.endpoint}"
@@ -50,29 +62,37 @@ def keys_of(target: Target) -> dict[str, str]:
 
 
 class _Record(NamedTuple):
-    """What this process knows of a key.
+    """What this process knows of a key that has failed.
 
     :ivar until: the instant at which its rest ends.
-    :ivar failures: how often it has failed in a row.
-    :ivar reason: of the last failure; None if somebody parked it.
+    :ivar failures: how often it has failed in a row, a rest between each and the next.
+    :ivar reason: of the last failure.
+    :ivar hinted: whether its server said for how long.
+    :ivar asked: the instant at which it was last asked.
     """
 
     until: float
     failures: int
     reason: Reason | None
+    hinted: bool
+    asked: float
 
 
 class _Asking(NamedTuple):
     """The target that a call asks.
 
     :ivar target: the target.
+    :ivar since: the instant at which it was admitted.
     :ivar unwell: its keys that rested, or were to be probed, when it was admitted.
     :ivar claimed: those that this call probes, alone.
+    :ivar spent: whether that cost a token.
     """
 
     target: Target
+    since: float
     unwell: tuple[str, ...] = ()
     claimed: tuple[str, ...] = ()
+    spent: bool = False
 
 
 class Resting(NamedTuple):
@@ -134,28 +154,44 @@ class Cooldown:
 
             self.store = Guarded(store, self._clock)
         self._records: dict[str, _Record] = {}
+        self._answered: dict[str, float] = {}
         self._asking: dict[str, _Asking] = {}
         self._tokens = _TOKENS
+        self._counted = -math.inf
 
     # -- before an attempt --
 
     def orfallback_admit(self, call: Call, target: Target, last_resort: bool) -> float | None:
         """Pass over a target that rests, and let one call alone probe one whose rest is over."""
+        self._forget(call)
+        now = self._clock.monotonic()
         keys = keys_of(target)
         left = self.store.resting((*keys.values(),))
         unwell = tuple(key for key in keys.values() if key in left and (key != keys[_PARKED] or left[key] > 0))
+        if self._records:
+            self._catch_up(keys.values(), left, now)
         if not unwell or _comes_back(call, target):
-            self._asking[call.id] = _Asking(target, unwell)
+            self._ask(call, _Asking(target, now, unwell))
             return None
         rest = max(left[key] for key in unwell)
-        claimed: tuple[str, ...] = ()
         if rest <= 0:
             claimed = self._claim(unwell)
+            if claimed:
+                self._ask(call, _Asking(target, now, unwell, claimed))
+                return None
             rest = _PROBED
-        if claimed or (last_resort and self._spend(call)):
-            self._asking[call.id] = _Asking(target, unwell, claimed)
-            return None
-        return rest
+        if not last_resort:
+            return self._place(unwell, rest, now)
+        if call.attempts and not self._spend(now):
+            return rest
+        self._ask(call, _Asking(target, now, unwell, spent=bool(call.attempts)))
+        return None
+
+    def _ask(self, call: Call, asking: _Asking) -> None:
+        if len(self._asking) >= _MOST_RECORDS:
+            # Left behind by calls that were interrupted where no hook is told of it.
+            self._asking.clear()
+        self._asking[call.id] = asking
 
     def _claim(self, keys: Sequence[str]) -> tuple[str, ...]:
         """Claim all of some keys; () if others were faster at one."""
@@ -165,20 +201,45 @@ class Cooldown:
                 self._give_back(claimed)
                 return ()
             claimed.append(key)
+        if any(seconds > 0 for seconds in self.store.resting(claimed).values()):
+            # Somebody has probed it since, in vain.
+            self._give_back(claimed)
+            return ()
         return tuple(claimed)
 
     def _give_back(self, keys: Sequence[str]) -> None:
         for key in keys:
             self.store.rest(key, 0.0)
 
-    def _spend(self, call: Call) -> bool:
-        """Tell whether a call may ask a target that rests; a call that has asked nobody yet always may."""
-        if not call.attempts:
-            return True
-        if self._tokens < 1:
+    def _place(self, keys: Sequence[str], rest: float, now: float) -> float:
+        """Return a target's place among those that rest, as seconds: the smallest is asked first as a last resort.
+
+        Those whose server named no time come first, the one asked longest ago before the others: any of them may be
+        well again, and whichever is will be found. The others follow, by the time that is left.
+        """
+        records = [record for record in map(self._records.get, keys) if record is not None]
+        if any(record.hinted for record in records):
+            return LONGEST + rest
+        asked = max((record.asked for record in records), default=-math.inf)
+        return max(LONGEST - (now - asked), 0.0)
+
+    def _spend(self, now: float) -> bool:
+        """Tell whether a call that has asked somebody already may ask a target that rests, and count it."""
+        if self._counted > -math.inf:
+            self._tokens = min(self._tokens + (now - self._counted) / self.seconds, _TOKENS)
+        self._counted = now
+        tokens = self._tokens
+        if tokens < 1:
             return False
-        self._tokens -= 1
+        self._tokens = tokens - 1
         return True
+
+    def _catch_up(self, keys: Iterable[str], left: Mapping[str, float], now: float) -> None:
+        """Forget what another process, or somebody by hand, has cleared."""
+        for key in keys:
+            record = self._records.get(key)
+            if record is not None and record.until > now and left.get(key, 0.0) <= 0:
+                self._records.pop(key, None)
 
     # -- after it --
 
@@ -187,7 +248,7 @@ class Cooldown:
         asking = self._asking.get(call.id)
         if asking is not None:
             self._clear(asking)
-            self._asking[call.id] = _Asking(asking.target)
+            self._asking[call.id] = _Asking(asking.target, asking.since)
 
     def orfallback_attempt_finished(self, call: Call, attempt: Attempt) -> None:
         """Clear what has answered, and let rest what was busy."""
@@ -199,24 +260,37 @@ class Cooldown:
             self._tokens = min(self._tokens + 1, _TOKENS)
             self._clear(asking)
             return
+        keys = keys_of(asking.target)
         what, seconds = self._rest_for(verdict)
-        key = keys_of(asking.target).get(what, "")
-        if key:
-            self._let_rest(key, seconds, verdict, _name(asking.target, what))
-        # A failure that reaches less far says that what reaches further is well again.
-        self._give_back([each for each in asking.claimed if each != key])
+        if what and not _out_of_time(call, attempt):
+            # Of a free tier that a model without the suffix belongs to, this process knows the model alone.
+            what = what if what in keys else _MODEL
+            self._let_rest(keys[what], seconds, verdict, asking, _name(asking.target, what))
+        # A failure that reaches less far says that what reaches further is well again; whatever was claimed is over.
+        self._give_back(asking.claimed)
 
     def orfallback_call_finished(self, call: Call, error: BaseException | None) -> None:
         """Give back what a call was about to probe, and did not."""
+        self._forget(call)
+
+    def _forget(self, call: Call) -> None:
+        """Take back what a call was admitted to, and did not ask."""
         asking = self._asking.pop(call.id, None)
         if asking is not None:
             self._give_back(asking.claimed)
+            self._tokens += asking.spent
 
     def _rest_for(self, verdict: Verdict) -> tuple[str, float | None]:
         """Return what rests after a verdict, "" for nothing; and for how long, None for as long as it takes."""
         what = _KEY_OF.get(verdict.scope, "")
         hint = verdict.retry_after
         seconds = min(hint, MOST) if hint is not None and 0 < hint < math.inf else None
+        if seconds is not None and verdict.reason is not Reason.RATE_LIMITED:
+            # A limit has its own time; of anything else a server knows less than whoever tries.
+            seconds = min(seconds, self.longest)
+        if verdict.again and hint == 0:
+            # It may be asked again at once.
+            return what, min(_AT_ONCE, self.seconds)
         if what == _MODEL and not verdict.transient:
             # One that is gone is gone for a while; what else a model refuses is about the call.
             return (what, seconds or self.longest) if verdict.reason is Reason.NOT_FOUND else ("", None)
@@ -225,13 +299,18 @@ class Cooldown:
             seconds = seconds or self.seconds
         return what, seconds
 
-    def _let_rest(self, key: str, seconds: float | None, verdict: Verdict, name: str) -> None:
+    def _let_rest(self, key: str, seconds: float | None, verdict: Verdict, asking: _Asking, name: str) -> None:
         now = self._clock.monotonic()
+        if asking.since < self._answered.get(key, -math.inf):
+            # It was asked before it answered somebody else: old news.
+            return
+        hinted = seconds is not None
         record = self._records.get(key)
         if record is not None and record.until > now:
             # It was asked before it rested, or as a last resort: nothing new, unless its server says so.
-            if seconds is not None and now + seconds > record.until:
-                self._records[key] = record._replace(until=now + seconds)
+            until = record.until if seconds is None else max(record.until, now + seconds)
+            self._records[key] = record._replace(until=until, hinted=record.hinted or hinted, asked=now)
+            if seconds is not None:
                 self.store.rest(key, seconds)
             return
         failures = 1 if record is None else record.failures + 1
@@ -240,22 +319,25 @@ class Cooldown:
             seconds = min(self.seconds * 2 ** min(failures - 1, 20), self.longest)
         if len(self._records) >= _MOST_RECORDS:
             self._records.clear()
-        self._records[key] = _Record(now + seconds, failures, verdict.reason)
+        self._records[key] = _Record(now + seconds, failures, verdict.reason, hinted, now)
         self.store.rest(key, seconds)
-        _logger.info("%s rests for %.3g s (%s)", name, seconds, verdict.reason)
+        level = logging.WARNING if seconds > _WORTH_A_WARNING else logging.INFO
+        _logger.log(level, "%s rests for %.3g s (%s)", name, seconds, verdict.reason)
 
     def _clear(self, asking: _Asking) -> None:
-        keys = keys_of(asking.target)
-        for what, key in keys.items():
+        """Clear what has answered: what was unwell when it was asked, or has failed since for want of luck alone."""
+        now = self._clock.monotonic()
+        if len(self._answered) >= _MOST_RECORDS:
+            self._answered.clear()
+        for what, key in keys_of(asking.target).items():
             if what == _PARKED:
                 continue
-            if key in asking.unwell:
+            self._answered[key] = now
+            record = self._records.get(key)
+            if key in asking.unwell or (record is not None and not record.hinted):
                 self._records.pop(key, None)
                 self.store.clear(key)
                 _logger.info("%s answers again", _name(asking.target, what))
-            elif key in self._records and self._records[key].until <= self._clock.monotonic():
-                # Another process has cleared it.
-                self._records.pop(key, None)
 
     # -- by hand --
 
@@ -307,5 +389,12 @@ def _name(target: Target, what: str) -> str:
 def _comes_back(call: Call, target: Target) -> bool:
     """Tell whether a call has asked a target before, and the chain lets it come back: within a call that is its own."""
     return any(
-        attempt.model == target.model and attempt.endpoint.startswith(target.base_url) for attempt in call.attempts
+        attempt.model == target.model and attempt.endpoint.startswith(f"{target.base_url}/")
+        for attempt in call.attempts
     )
+
+
+def _out_of_time(call: Call, attempt: Attempt) -> bool:
+    """Tell whether the caller's own deadline is what ended an attempt, which says little of the target."""
+    spent = sum(each.waited + each.elapsed for each in call.attempts)
+    return attempt.reason is Reason.TIMEOUT and spent >= call.deadline - call.started - _ROUNDING

@@ -232,7 +232,7 @@ class _Run:
         :raises FallbackError: if there is none.
         """
         late = late or self._roster.cut_short or self._clock.monotonic() >= self.call.deadline
-        if not _failure.rejected(self.call.attempts):
+        if not _failure.rejected(self.call.attempts, self._unasked):
             answer: str | Json | None = self._hooks.ask("orfallback_exhausted", call=self.call)
             if answer is not None:
                 if not isinstance(answer, (str, dict)):

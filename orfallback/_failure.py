@@ -16,16 +16,20 @@ from orfallback._verdict import Reason, Scope
 _NONE: Mapping[Target, float] = {}
 
 
-def rejected(attempts: tuple[Attempt, ...]) -> bool:
+def rejected(attempts: tuple[Attempt, ...], unasked: Mapping[Target, float] = _NONE) -> bool:
     """Tell whether asking again would not help: the last verdict is about the call, or about an endpoint and final.
 
-    A final verdict on one endpoint leaves hope where a target at another one failed for a transient reason.
+    A final verdict on one endpoint leaves hope where a target at another one failed for a transient reason, or rests.
+
+    :param unasked: those that were passed over and not asked, with the seconds for which they rest.
     """
     last = attempts[-1] if attempts else None
     if last is None or last.verdict is None or last.verdict.transient:
         return False
     if last.verdict.scope is not Scope.ENDPOINT:
         return last.verdict.scope is Scope.CALL
+    if any(rest < math.inf and not last.endpoint.startswith(f"{each.base_url}/") for each, rest in unasked.items()):
+        return False
     return not any(a.verdict is not None and a.verdict.transient and a.endpoint != last.endpoint for a in attempts)
 
 
@@ -42,8 +46,8 @@ def give_up(
     last = call.attempts[-1] if call.attempts else None
     kind: type[CallRejected | ChainExhausted | DeadlineExceeded] = DeadlineExceeded if late else ChainExhausted
     title = "the call's deadline came" if late else "no model answered"
-    soonest = retry_after(call.attempts)
-    if rejected(call.attempts):
+    soonest = retry_after(call.attempts, unasked)
+    if rejected(call.attempts, unasked):
         kind, title, soonest = CallRejected, "the call was rejected", None
     return kind(
         _message(title, call.attempts, soonest, unasked),
@@ -73,14 +77,17 @@ def interrupted(call: Call, outcome: Outcome, text: str) -> StreamInterrupted:
     )
 
 
-def retry_after(attempts: tuple[Attempt, ...]) -> float | None:
-    """Return seconds until the soonest useful retry; None if no attempt failed for a transient reason.
+def retry_after(attempts: tuple[Attempt, ...], unasked: Mapping[Target, float] = _NONE) -> float | None:
+    """Return seconds until the soonest useful retry; None if no attempt failed for a transient reason, and none rests.
 
     A target that gave no hint, or one that is no time, is taken to be worth asking after 30 s.
+
+    :param unasked: those that were passed over and not asked, with the seconds for which they rest.
     """
     verdicts = [attempt.verdict for attempt in attempts if attempt.verdict is not None]
     hints = [REST if verdict.retry_after is None else verdict.retry_after for verdict in verdicts if verdict.transient]
-    return min((hint if 0 <= hint < math.inf else REST for hint in hints), default=None)
+    worth = [hint if 0 <= hint < math.inf else REST for hint in hints]
+    return min([*worth, *(rest for rest in unasked.values() if rest < math.inf)], default=None)
 
 
 def rebuilt(outcome: Outcome) -> requests.Response:

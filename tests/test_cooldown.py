@@ -6,8 +6,9 @@ import itertools
 import logging
 import math
 import pickle
+import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from orfallback import (
     StreamInterrupted,
     Target,
     Verdict,
+    hookimpl,
     in_order,
 )
 from orfallback._cooldown import MOST, keys_of
@@ -167,7 +169,7 @@ def test_keys_hold_no_key() -> None:
     """What is kept names models and endpoints; of an API's key it has a digest."""
     with Chain(["a/a", "b/b:free"], api_key="sk-or-v1-CANARYKEY00000000") as chain:
         names = " ".join(key for each in chain.targets for key in keys_of(each).values())
-    assert "model https://openrouter.ai:443 a/a" in names
+    assert re.search(r"model https://openrouter\.ai/api/v1 [0-9a-f]{16} a/a\b", names)
     assert "CANARY" not in names
 
 
@@ -194,6 +196,180 @@ def test_answers_allow_for_more() -> None:
     assert [town.call() for _ in range(4)] == ["a"] * 4
     town.down["a"] = BUSY
     assert [town.call() for _ in range(6)] == ["ab!"] * 4 + ["a!"] * 2
+
+
+def test_time_allows_for_more() -> None:
+    """One more is allowed for each first rest's time, so that an outage without answers ends in asking all."""
+    town = Town(targets=(A, B), longest=30.0)
+    town.down = {"a": Verdict.fallback(Reason.RATE_LIMITED, after=9_999.0), "b": BUSY}
+    while town.call() != "b!":
+        pass
+    town.clock.advance(10)
+    assert town.call() == "b!"
+    town.clock.advance(90)
+    assert [town.call() for _ in range(4)] == ["ba!"] * 3 + ["b!"]
+
+
+def test_the_one_asked_longest_ago_is_asked_as_a_last_resort() -> None:
+    """Of those whose servers named no time the one asked longest ago is asked first: whichever is well is found."""
+    town = Town(targets=(A, B, C))
+    town.down = dict.fromkeys("abc", BUSY)
+    town.down["b"] = Verdict.fallback(Reason.RATE_LIMITED, after=5.0)
+    while len(town.call()) > 2:
+        town.clock.advance(0.2)
+    asked = []
+    for _ in range(6):
+        town.clock.advance(0.2)
+        asked.append(town.call())
+    assert asked in (["a!", "c!"] * 3, ["c!", "a!"] * 3)
+
+
+@pytest.mark.parametrize(("hint", "rest"), [(None, 0.0), (20.0, 20.0)])
+def test_an_answer_on_its_way_clears_bad_luck(hint: float | None, rest: float) -> None:
+    """What was asked before a failure and answers after it ends the rest, unless the server asked for one."""
+    town = Town()
+    slow = town.begin(stream=False)
+    town.down["a"] = Verdict.fallback(Reason.RATE_LIMITED, after=hint)
+    assert town.call() == "aab"
+    slow.finish()
+    slow.end(None)
+    assert town.rest() == rest
+
+
+def test_a_failure_that_comes_late_is_no_news() -> None:
+    """A call that began before the target answered another one, and fails, does not let it rest."""
+    town = Town()
+
+    def late(call: Call, which: Target) -> Outcome:
+        if which == A:
+            town.clock.advance(5)
+            assert town.call() == "a"
+            return Outcome(status=503, body=BUSY, url=which.base_url)
+        return good()
+
+    assert town.call(send=late) == ""
+    assert town.rest() == 0
+
+
+def test_a_deadline_of_the_callers_is_no_fault_of_the_targets() -> None:
+    """A target that was cut off by the call's own deadline does not rest; one that hit a limit of its own does."""
+    for seconds, rest in ((1.0, 0.0), (100.0, 29.0)):
+        town = Town()
+
+        def slow(call: Call, which: Target, town: Town = town) -> Outcome:
+            town.clock.advance(1.0)
+            return Outcome(status=None, body=Verdict.fallback(Reason.TIMEOUT), url=which.base_url)
+
+        assert town.call(seconds=seconds, send=slow) == "!"
+        assert town.rest() == rest
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Target("a", "https://one.test/v2", endpoint="one"),
+        Target("a", A.base_url, endpoint="one#0123456789abcdef"),
+        Target("a", A.base_url, endpoint="one", set={"seed": 7}),
+        Target("a", A.base_url, endpoint="one", drop=["seed"]),
+    ],
+    ids=["another path", "another key", "set", "drop"],
+)
+def test_what_is_not_the_same_does_not_rest(other: Target) -> None:
+    """The same model at another address of an origin, with another key or other parameters, is another target."""
+    town = Town(targets=(A, other))
+    town.down["a"] = Verdict.fallback(Reason.RATE_LIMITED, after=100.0)
+    assert town.call(send=lambda call, which: good() if which == other else town.send(call, which)) == "a"
+    assert (town.rest(A), town.rest(other)) == (100, 0)
+
+
+@pytest.mark.parametrize(("reason", "rest"), [(Reason.RATE_LIMITED, 3_600.0), (Reason.BUSY, 300.0)])
+def test_a_long_hint_is_for_limits(reason: Reason, rest: float, caplog: pytest.LogCaptureFixture) -> None:
+    """A limit may last for long, which is told as a warning; of another failure no server knows so much."""
+    town = Town()
+    town.down["a"] = Verdict.fallback(reason, after=3_600.0)
+    with caplog.at_level(logging.WARNING, "orfallback"):
+        town.call()
+    assert town.rest() == rest
+    assert ("rests for 3.6e+03 s" in caplog.text) is (rest > 600)
+
+
+def test_a_target_that_may_be_asked_at_once_rests_for_a_moment() -> None:
+    """A verdict that allows for asking again at once keeps other calls away for two seconds."""
+    town = Town()
+    town.down["a"] = Verdict.retry(Reason.RATE_LIMITED, 0.0, Scope.ENDPOINT)
+    town.call()
+    assert town.rest() == 2
+
+
+def test_a_free_tier_without_the_suffix() -> None:
+    """A limit of the free tier on a model that is not called so lets that model rest."""
+    town = Town()
+    town.down["a"] = Verdict.fallback(Reason.RATE_LIMITED, Scope.FREE_TIER, 60.0)
+    assert town.call() == "ab"
+    assert (town.rest(A), town.rest(B)) == (60, 0)
+
+
+def test_what_another_process_clears_rests_anew() -> None:
+    """A rest that was ended elsewhere, in a shared store, does not keep the target from resting again."""
+    town = Town()
+    town.down["a"] = Verdict.fallback(Reason.RATE_LIMITED, after=600.0)
+    town.call()
+    for key in keys_of(A).values():
+        town.cooldown.store.clear(key)
+    town.down["a"] = BUSY
+    assert [town.call(), town.call()] == ["ab", "b"]
+
+
+def test_a_plugin_that_refuses_afterwards_holds_no_claim() -> None:
+    """A target that is refused after the cooldown claimed it can be probed by the next call."""
+
+    class Refusing:
+        on = False
+
+        @hookimpl(wrapper=True)
+        def orfallback_admit(self, target: Target) -> Generator[None, float | None, float | None]:
+            answer = yield
+            return 9.0 if self.on and target.model == "a" else answer
+
+    refusing = Refusing()
+    town = Town(refusing)
+    town.down["a"] = BUSY
+    town.call()
+    town.clock.advance(30)
+    refusing.on = True
+    assert town.call() == "b"
+    refusing.on = False
+    del town.down["a"]
+    assert town.call() == "a"
+
+
+def test_a_token_is_for_being_asked() -> None:
+    """What the deadline keeps from being asked costs no token."""
+    town = Town(targets=(A, B))
+    town.down = {"a": BUSY, "b": BUSY}
+    town.call()
+
+    def slow(call: Call, which: Target) -> Outcome:
+        town.clock.advance(0.5)
+        return Outcome(status=503, body=BUSY, url=which.base_url)
+
+    for _ in range(20):
+        town.call(seconds=0.5, send=slow)
+    assert town.call() in ("ab!", "ba!")
+
+
+def test_hope_elsewhere_is_no_rejection() -> None:
+    """A refused key is no final word while a target at another endpoint merely rests, unasked."""
+    other = target("o", "two")
+    town = Town(targets=(other, A))
+    town.down = {"o": BUSY, "a": BUSY}
+    while len(town.call()) > 2:
+        pass
+    town.cooldown.release(A)
+    town.down["a"] = Verdict.fallback(Reason.UNAUTHORIZED, Scope.ENDPOINT)
+    with pytest.raises(ChainExhausted, match="Not asked, since they rest: o") as caught:
+        town.begin()
+    assert caught.value.retry_after == pytest.approx(30)
 
 
 def test_one_target_alone_is_always_asked() -> None:
@@ -410,6 +586,32 @@ def test_a_cooldown_is_shared_by_chains(sim: Simulator, clock: FakeClock) -> Non
         options: dict[str, Any] = {"base_url": sim.base_url, "clock": clock, "cooldown": shared}
         assert Chain(["a/a", "b/b"], **options).complete("hi").model == "b/b"
     assert sim.models_asked == ["a/a", "b/b", "b/b"]
+
+
+def test_a_copy_with_another_clock_has_a_memory_of_its_own(sim: Simulator, chain: Chain) -> None:
+    """Rests are measured with the clock of the chain, so one with another clock begins anew."""
+    chain.complete("hi")
+    other = FakeClock()
+    copied = chain.replace(clock=other)
+    copied.complete("hi")
+    assert sim.models_asked == ["a/a", "b/b", "a/a", "b/b"]
+    other.advance(60)
+    copied.complete("hi")
+    assert sim.models_asked[4:] == ["a/a", "b/b"]
+
+
+def test_a_copy_of_one_without_has_none(sim: Simulator, chain: Chain) -> None:
+    """A cooldown that was taken off stays off in copies."""
+    chain.unregister("cooldown")
+    for _ in range(2):
+        chain.replace(delay=0).complete("hi")
+    assert sim.models_asked == ["a/a", "b/b"] * 2
+
+
+def test_there_is_one_cooldown() -> None:
+    """A cooldown is an option, not one plugin more."""
+    with pytest.raises(TypeError, match=r"cooldown=Cooldown"):
+        Chain("a/a", plugins=[Cooldown()])
 
 
 def test_health_shows_who_rests(chain: Chain, clock: FakeClock) -> None:

@@ -111,10 +111,10 @@ def test_resting_targets_are_asked_last(rests: Mapping[str, float], refused: str
 def test_a_call_that_nobody_admits_ends_without_an_attempt() -> None:
     """When every target is refused, the error says that no attempt was made, and why."""
     world = World((A,), {}, Resting({"a": math.inf}, "a"))
-    words = r"^no model answered: no attempt was made\. Not asked, since they rest: a \(1 s\)$"
+    words = r"^no model answered: no attempt was made\. Not asked, since they rest: a \(1 s\)\. Worth another"
     with pytest.raises(ChainExhausted, match=words) as caught:
         world.complete()
-    assert (caught.value.attempts, caught.value.reason, caught.value.retry_after) == ((), None, None)
+    assert (caught.value.attempts, caught.value.reason, caught.value.retry_after) == ((), None, 1.0)
     assert world.recorder.hooks == ["call_started", "call_finished"]
 
 

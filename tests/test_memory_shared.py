@@ -21,6 +21,7 @@ from redis_servers import RedisServer, redis_server
 from test_cli_run import gunicorn
 
 from orfallback import Chain, Cooldown, RedisStore
+from orfallback._cooldown import keys_of
 from orfallback.testing import Simulator, answer, silence, status
 
 _PATIENCE = 60.0
@@ -176,7 +177,7 @@ def test_a_server_killed_in_mid_run_loses_no_call(sim: Simulator, server: RedisS
         assert added < _AT_MOST
         sim.script(BUSY, status(502))
         until = time.monotonic() + _PATIENCE
-        while not (rests := store.resting([f"model {chain.targets[0].endpoint.partition('#')[0]} {BUSY}"])):
+        while not (rests := store.resting([keys_of(chain.targets[0])["model"]])):
             chain.health.release(BUSY)
             lasting(1)
             assert time.monotonic() < until
