@@ -248,7 +248,8 @@ class Cooldown:
         asking = self._asking.get(call.id)
         if asking is not None:
             self._clear(asking)
-            self._asking[call.id] = _Asking(asking.target, asking.since)
+            # From here on it is no old news to itself.
+            self._asking[call.id] = _Asking(asking.target, self._clock.monotonic())
 
     def orfallback_attempt_finished(self, call: Call, attempt: Attempt) -> None:
         """Clear what has answered, and let rest what was busy."""

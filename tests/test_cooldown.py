@@ -424,6 +424,21 @@ def test_a_stream_clears_it_when_it_begins() -> None:
     stream.end(None)
 
 
+def test_a_stream_that_breaks_later_rests() -> None:
+    """A stream that breaks long after its first content lets its target rest: that content was its own."""
+    town = Town()
+
+    def slow(call: Call, which: Target) -> Outcome:
+        town.clock.advance(5)
+        return good()
+
+    stream = town.begin(stream=True, send=slow)
+    town.clock.advance(20)
+    stream.finish(verdict=Verdict.fallback(Reason.TRUNCATED))
+    stream.end(None)
+    assert town.rest() == 30
+
+
 class Quitting:
     """Ends a call that is about to ask, or has asked, a target."""
 
@@ -437,21 +452,23 @@ class Quitting:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("where", ["before", "while", "after"])
+@pytest.mark.parametrize("where", ["attempt_started", "send", "classify"])
 def test_a_probe_that_was_broken_off_is_made_by_the_next(where: str) -> None:
-    """A call that ends before its probe says anything lets the next one probe."""
-    town = Town()
+    """A call that is interrupted before its probe says anything lets the next one probe."""
+    quitting = Quitting("classify" if where == "send" else where)
+    town = Town(quitting)
     town.down["a"] = BUSY
     town.call()
     town.clock.advance(30)
 
-    def send(call: Call, which: Target) -> Outcome:
+    def interrupted(call: Call, which: Target) -> Outcome:
         raise KeyboardInterrupt
 
+    quitting.on = where != "send"
     with pytest.raises(KeyboardInterrupt):
-        town.call(send=send)
-    del town.down["a"]
-    assert town.call() == "a"
+        town.call(send=interrupted if where == "send" else None)
+    quitting.on = False
+    assert town.call().endswith("ab")
 
 
 def test_a_deadline_before_the_probe_gives_it_back() -> None:
