@@ -19,14 +19,13 @@ from orfallback._cooldown import Cooldown
 from orfallback._delay import DEFAULT_DELAY, REST, Delay, FixedDelay, check_seconds
 from orfallback._engine import Answered, Send, run
 from orfallback._health import Health
-from orfallback._logging import LoggingPlugin, logger
+from orfallback._logging import LoggingPlugin, warn_of
 from orfallback._payload import Messages, Payload
 from orfallback._plugins import STRATEGIES, Hooks, PluginManager, Strategies
 from orfallback._secret import Secret, Unshown
 from orfallback._select import Select, in_order
 from orfallback._sender import Sender
 from orfallback._stream import Stream
-from orfallback._text import clean
 from orfallback._through import Through
 from orfallback._transport import Transport
 from orfallback._types import Call, Outcome, Target, Timeouts
@@ -39,9 +38,6 @@ _OPTIONS = (
 _DEFAULT_TIMEOUTS = Timeouts()
 #: The name of the plugin that lets targets rest.
 COOLDOWN = "cooldown"
-# The models of which this process has been warned, and how many of them are worth it.
-_warned: dict[str, object] = {}
-_MOST_WARNED = 1_000
 # Longer lists of tries are a mistake in the configuration.
 _MOST_ROUNDS = 100
 
@@ -272,7 +268,7 @@ class Chain:
             secrets[targets[0].endpoint] = asked.secret
         if self._options["models"] is None and not asked.listed and asked.models[0] not in _config.DEFAULT_MODELS:
             # The built-in list says nothing of what could stand in for a model that is not on it.
-            _warn_of(asked.models[0])
+            warn_of(asked.models[0])
             targets = targets[:1]
         sender = Sender(Wire(through, limits, self._clock), asked.payload, hooks, secrets, asked.origin, asked.path)
 
@@ -392,17 +388,6 @@ def _check_options(*, timeouts: object, rounds: object, session: object, clock: 
         raise TypeError(f"clock has monotonic(), sleep() and time(), which {type(clock).__name__} has not")
     if isinstance(plugins, (str, Mapping)) or not isinstance(plugins, Iterable):
         raise TypeError(f"plugins is a list of plugins, not {type(plugins).__name__}")
-
-
-def _warn_of(model: str) -> None:
-    """Say once for each model how to name others that may stand in for it."""
-    mine = object()
-    # Of two threads that come here at once, one alone finds its own.
-    if len(_warned) < _MOST_WARNED and _warned.setdefault(model, mine) is mine:
-        logger.warning(
-            "No models are named that may stand in for %s: set ORFALLBACK_MODELS, or give the chain its models",
-            clean(model),
-        )
 
 
 def _completion(answered: Answered, call: Call) -> Completion:

@@ -12,6 +12,9 @@ from orfallback._types import Attempt, Call, Target
 from orfallback._verdict import Reason
 
 logger = logging.getLogger("orfallback")
+# The models of which this process has been warned, and how many of them are worth it.
+_warned: dict[str, object] = {}
+_MOST_WARNED = 1_000
 
 
 class LoggingPlugin:
@@ -117,3 +120,14 @@ def _facts(call: Call, attempt: Attempt) -> dict[str, Any]:
         "status": attempt.status,
         "elapsed": attempt.elapsed,
     }
+
+
+def warn_of(model: str) -> None:
+    """Say once for each model how to name others that may stand in for it."""
+    mine = object()
+    # Of two threads that come here at once, one alone finds its own.
+    if len(_warned) < _MOST_WARNED and _warned.setdefault(model, mine) is mine:
+        logger.warning(
+            "No models are named that may stand in for %s: set ORFALLBACK_MODELS, or give the chain its models",
+            clean(model),
+        )
