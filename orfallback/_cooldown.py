@@ -112,8 +112,8 @@ class Cooldown:
     """Lets a target rest that was busy, so that the next calls go to others at once.
 
     A target rests for as long as its server asked for, or for ``seconds``, twice as long each time it fails again. When
-    that is over one call, and no other, tries it; an answer clears it. When all rest, the one whose rest ends soonest
-    is asked all the same, so no call fails without having asked.
+    that is over one call, and no other, tries it; an answer clears it. When all rest, the one asked longest ago is
+    asked all the same, so no call fails without having asked.
 
     Chains that share one share what it knows. It pickles with its settings, and with a store that does.
 
@@ -302,10 +302,10 @@ class Cooldown:
 
     def _let_rest(self, key: str, seconds: float | None, verdict: Verdict, asking: _Asking, name: str) -> None:
         now = self._clock.monotonic()
-        if asking.since < self._answered.get(key, -math.inf):
+        hinted = seconds is not None
+        if not hinted and asking.since < self._answered.get(key, -math.inf):
             # It was asked before it answered somebody else: old news.
             return
-        hinted = seconds is not None
         record = self._records.get(key)
         if record is not None and record.until > now:
             # It was asked before it rested, or as a last resort: nothing new, unless its server says so.

@@ -236,19 +236,20 @@ def test_an_answer_on_its_way_clears_bad_luck(hint: float | None, rest: float) -
     assert town.rest() == rest
 
 
-def test_a_failure_that_comes_late_is_no_news() -> None:
-    """A call that began before the target answered another one, and fails, does not let it rest."""
+@pytest.mark.parametrize(("hint", "rest"), [(None, 0.0), (20.0, 20.0)])
+def test_a_failure_that_comes_late_is_no_news(hint: float | None, rest: float) -> None:
+    """A call that began before the target answered another one, and fails, lets it rest only if its server says so."""
     town = Town()
 
     def late(call: Call, which: Target) -> Outcome:
         if which == A:
             town.clock.advance(5)
             assert town.call() == "a"
-            return Outcome(status=503, body=BUSY, url=which.base_url)
+            return Outcome(status=503, body=Verdict.fallback(Reason.RATE_LIMITED, after=hint), url=which.base_url)
         return good()
 
     assert town.call(send=late) == ""
-    assert town.rest() == 0
+    assert town.rest() == rest
 
 
 def test_a_deadline_of_the_callers_is_no_fault_of_the_targets() -> None:
