@@ -16,6 +16,7 @@ from orfallback._chain import Chain
 from orfallback._completion import degraded_reply
 from orfallback._engine import Answered
 from orfallback._errors import FallbackError
+from orfallback._faults import forget_frames
 from orfallback._sender import CHAT
 from orfallback._served import Served, telling
 from orfallback._stream import Stream
@@ -186,8 +187,10 @@ def _first(
     """
     reply = first.reply
     if reply is not None:
-        broken = _broken(reply, error)
-        response = telling(_handed.replayed(reply, rest=reply.tee.held, error=broken), Served("", error, error))
+        # What broke it off is kept by the body alone: raised, it holds the frames that it passed, of which this is one.
+        body = _handed.replayed(reply, rest=reply.tee.held, error=_broken(reply, error))
+        reply.tee.error = None
+        response = telling(body, Served("", error, error))
         return response if stream else _read(response, error)
     if first.error is None:
         return error
@@ -205,7 +208,7 @@ def _read(response: requests.Response, error: FallbackError) -> requests.Respons
     except requests.RequestException as broken:
         broken.__cause__ = error
         # The frames that it passed hold it.
-        broken.__traceback__ = None
+        forget_frames(broken)
         return broken
     return response
 

@@ -44,9 +44,8 @@ def cut_by(error: Exception, watch: Watch) -> Cut:
     :param error: the exception, whose causes are looked at, too.
     :param watch: the watch that the attempt ran under.
     """
+    forget_frames(error)
     causes = _causes(error)
-    for cause in causes:
-        cause.__traceback__ = None
     if any(isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE) for cause in causes):
         # Whatever it was that could not be opened, a file for TLS or a socket: no set-up is wrong.
         return Cut(Fault.CONNECT, "too many open files")
@@ -57,6 +56,12 @@ def cut_by(error: Exception, watch: Watch) -> Cut:
                 return Cut(fault, words(cause, watch) if callable(words) else words, stale=stale)
     # What requests raises for a REQUESTS_CA_BUNDLE that is not there is a bare OSError.
     return Cut(Fault.CERTIFICATE, "a file for TLS cannot be read; see REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE")
+
+
+def forget_frames(error: Exception) -> None:
+    """Let go of the frames that an exception, and those inside it, have passed."""
+    for cause in _causes(error):
+        cause.__traceback__ = None
 
 
 def _causes(error: BaseException) -> list[BaseException]:
