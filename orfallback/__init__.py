@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from orfallback._cooldown import Cooldown as Cooldown
     from orfallback._delay import Delay as Delay
     from orfallback._delay import FixedDelay as FixedDelay
+    from orfallback._ending import Ending as Ending
     from orfallback._errors import CallRejected as CallRejected
     from orfallback._errors import ChainExhausted as ChainExhausted
     from orfallback._errors import DeadlineExceeded as DeadlineExceeded
@@ -69,6 +70,7 @@ _HOME = {
     "DEFAULT_MODELS": "_config",
     "DeadlineExceeded": "_errors",
     "Delay": "_delay",
+    "Ending": "_ending",
     "ExponentialBackoff": "_backoff",
     "FallbackAdapter": "_adapter",
     "FallbackError": "_errors",

@@ -200,7 +200,7 @@ class Chain:
         registered = self.plugin_manager.list_name_plugin()
         inherited = [(name, plugin) for name, plugin in registered if name not in made_anew and plugin is not None]
         for name, plugin in inherited:
-            chain.register(plugin, name)
+            chain.plugin_manager.register(plugin, name)
         if "models" in changes:
             chain._heed_targets([plugin for _, plugin in inherited])
         for plugin in plugins:
@@ -313,7 +313,9 @@ class Chain:
         """
         if isinstance(plugin, Cooldown):
             raise TypeError("a chain has one cooldown: Chain(cooldown=Cooldown(...)), or chain.replace(cooldown=...)")
-        return self.plugin_manager.register(plugin, name)
+        registered = self.plugin_manager.register(plugin, name)
+        self.plugin_manager.introduce(plugin, self)
+        return registered
 
     def unregister(self, plugin: object) -> None:
         """Take a plugin off, from the next call on.
@@ -330,11 +332,15 @@ class Chain:
     def load_entry_points(self, *names: str) -> list[str]:
         """Load installed plugins of the entry point group ``orfallback``; nothing is loaded unless asked.
 
-        :param names: which; none means all.
+        :param names: which; none means all that other packages bring: those that come with this one, some of which
+            need more than it does, are loaded by name.
         :returns: the names of those that were loaded now.
         :raises LookupError: if one is not installed, or cannot be imported.
         """
-        return self.plugin_manager.load_entry_points(*names)
+        loaded = self.plugin_manager.load_entry_points(*names)
+        for name in loaded:
+            self.plugin_manager.introduce(self.plugin_manager.get_plugin(name), self)
+        return loaded
 
     # -- the rest --
 

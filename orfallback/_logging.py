@@ -6,10 +6,10 @@ import logging
 from typing import Any
 
 from orfallback import _failure
+from orfallback._ending import Ending
 from orfallback._errors import FallbackError, StreamInterrupted
 from orfallback._text import clean
 from orfallback._types import Attempt, Call, Target
-from orfallback._verdict import Reason
 
 logger = logging.getLogger("orfallback")
 # The models of which this process has been warned, and how many of them are worth it.
@@ -68,7 +68,7 @@ class LoggingPlugin:
 
     def orfallback_call_finished(self, call: Call, error: BaseException | None) -> None:
         """Say that a call got no answer, half of one, or a plugin's."""
-        if error is None:
+        if Ending.of(call, error) is Ending.DEGRADED:
             self._resorted(call)
         if not isinstance(error, FallbackError):
             return
@@ -84,9 +84,7 @@ class LoggingPlugin:
             self._log(logging.ERROR, "❌", text, *_tried(call), **_facts(call, last))
 
     def _resorted(self, call: Call) -> None:
-        """Say that a plugin gave the answer, if it did: a stream that was left had one of a model's."""
-        if any(attempt.ok or attempt.reason is Reason.CANCELLED for attempt in call.attempts):
-            return
+        """Say that a plugin gave the answer."""
         if not call.attempts:
             text = "No model was asked, a plugin gave its last resort"
             self._log(logging.WARNING, "🩹", text, call_id=call.id)

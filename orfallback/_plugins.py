@@ -110,21 +110,34 @@ class PluginManager(_Manager):
         self._hooks = None
         return super().unregister(plugin, name)
 
+    def introduce(self, plugin: object, chain: object) -> None:
+        """Tell a plugin that was registered of the chain that has it; if it raises, it is not registered any more.
+
+        :param chain: the chain, which nothing here looks into.
+        """
+        for implementation in self.hook.orfallback_registered.get_hookimpls():
+            if implementation.plugin is plugin:
+                try:
+                    implementation.function(*[chain for _ in implementation.argnames])
+                except BaseException:
+                    self.unregister(plugin)
+                    raise
+
     def load_entry_points(self, *names: str) -> list[str]:
         """Load and register installed plugins of the entry point group ``orfallback``.
 
-        :param names: which; none means all.
+        :param names: which; none means all that other packages bring.
         :returns: the names of those that were loaded now.
         :raises LookupError: if one of the names is not installed, or cannot be imported.
         """
-        found = {point.name: point for point in importlib.metadata.entry_points(group=hookspecs.PROJECT)}
+        found = installed()
         missing = set(names) - set(found)
         if missing:
             raise LookupError(
                 f"no plugin named {', '.join(sorted(missing))}; installed: {', '.join(sorted(found)) or 'none'}"
             )
         loaded = []
-        for name in names or sorted(found):
+        for name in names or sorted(name for name, point in found.items() if not comes_with_us(point)):
             if self.has_plugin(name) or self.is_blocked(name):
                 continue
             try:
@@ -244,6 +257,16 @@ class Hooks:
     def prepare(self, **facts: Any) -> None:
         """Let the plugins change an attempt's payload and headers."""
         self._frozen.hook.orfallback_prepare(**facts)
+
+
+def installed() -> dict[str, importlib.metadata.EntryPoint]:
+    """Return the installed plugins by name: the entry points of the group ``orfallback``."""
+    return {point.name: point for point in importlib.metadata.entry_points(group=hookspecs.PROJECT)}
+
+
+def comes_with_us(point: importlib.metadata.EntryPoint) -> bool:
+    """Tell whether a plugin is one of the library's own, some of which need what the library does not."""
+    return point.module.partition(".")[0] == hookspecs.PROJECT
 
 
 def _complain(plugin: str, hook: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class _Label(str, Enum):
+class Label(str, Enum):
     """An enum whose members print as their value on every Python (3.12 changed what ``str`` enums do)."""
 
     def __str__(self) -> str:
@@ -16,7 +16,7 @@ class _Label(str, Enum):
         return format(str(self.value), spec)
 
 
-class Reason(_Label):
+class Reason(Label):
     """Why an attempt gave no answer. The list is closed; each label knows whether it is transient.
 
     Only a transient reason is waited after, before the next target, and makes its own target rest.
@@ -111,7 +111,7 @@ class Verdict:
         return self.reason is not None and self.reason.transient
 
 
-class Fault(_Label):
+class Fault(Label):
     """What went wrong where no verdict can be read from a status: the kind of exception or of broken body."""
 
     CONNECT = "connect"

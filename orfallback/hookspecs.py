@@ -10,6 +10,7 @@ call nor the other plugins notice.
 from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
+from typing import Any
 
 import pluggy
 
@@ -22,6 +23,18 @@ PROJECT = "orfallback"
 hookspec = pluggy.HookspecMarker(PROJECT)
 #: Marks a hook implementation that needs options: ``@hookimpl(tryfirst=True)``. Without options no mark is needed.
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def orfallback_registered(chain: Any) -> None:
+    """Learn of a chain that the plugin is registered with: its targets, and its health.
+
+    *When*: at the end of ``Chain(plugins=...)``, ``register()`` or ``load_entry_points()``, in the thread that calls
+    them, before any call. A copy that ``replace()`` makes inherits the plugin, and does not tell it. *If it raises*:
+    the plugin is not registered, and whoever registers it sees the exception.
+
+    :param chain: the :class:`~orfallback.Chain`. Keep a weak reference, if any: it holds the plugin.
+    """
 
 
 @hookspec(firstresult=True)
@@ -176,4 +189,14 @@ DECIDING: tuple[str, ...] = (
     "orfallback_delay",
     "orfallback_exhausted",
 )
-__all__ = ["DECIDING", "PROJECT", "WATCHING", "hookimpl", "hookspec", *DECIDING, *WATCHING, "orfallback_prepare"]
+__all__ = [
+    "DECIDING",
+    "PROJECT",
+    "WATCHING",
+    "hookimpl",
+    "hookspec",
+    *DECIDING,
+    *WATCHING,
+    "orfallback_prepare",
+    "orfallback_registered",
+]

@@ -16,11 +16,11 @@ from terminal import COMMAND, Terminal, in_terminal
 
 from conftest import KEY, Commands
 from orfallback import Attempt, _reply, cli
+from orfallback._usage import cost_of, tokens_of
 from orfallback.cli._check._trial import Result, Trial
 from orfallback.cli._console import Narrator, span
 from orfallback.cli._reading import LONGEST
 from orfallback.cli._shown import shown
-from orfallback.cli._usage import cost_of, tokens_of
 from orfallback.testing import Simulator, answer, reply, silence, status
 
 NASTY = "\x1b[2Jowned\x07 \u202e[bold]x[/] [link=http://x]y[/link] :smile:"

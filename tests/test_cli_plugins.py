@@ -75,6 +75,10 @@ missing = module_plugin:no_such_name
 """
 
 
+#: The plugins that come with the library and are loaded by name alone.
+OURS = ["call-log", "opentelemetry", "prometheus"]
+
+
 def install(place: Path, points: str) -> Path:
     """Make a directory that holds a distribution with plugins."""
     place.mkdir(exist_ok=True)
@@ -115,8 +119,15 @@ def shown(*arguments: str, here: Path | None = None, **environ: str) -> dict[str
     """Run the command, and return its JSON."""
     done = run("--json", *arguments, here=here, **environ)
     assert (done.returncode, done.stderr) == (0, "")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return without_ours(json.loads(done.stdout))
+
+
+def without_ours(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what was found without those that come with the library and that nobody named."""
+    idle = [each for each in found["plugins"] if each["state"] == "installed, not loaded"]
+    ours = [each for each in idle if each["package"] == "orfallback"]
+    assert [each["name"] for each in ours] == OURS
+    return {**found, "plugins": [each for each in found["plugins"] if each not in ours]}
 
 
 def states(found: dict[str, Any]) -> dict[str, str]:
@@ -132,7 +143,7 @@ def test_without_plugins() -> None:
     assert re.search(r"^logging +orfallback \d\S* +loaded$", done.stdout, re.MULTILINE)
     assert re.search(r"^orfallback_classify +decides +the chain's own$", done.stdout, re.MULTILINE)
     unused = done.stdout.splitlines()[-1]
-    assert unused.startswith("Hooks that nobody implements: orfallback_prepare, orfallback_exhausted, ")
+    assert unused.startswith("Hooks that nobody implements: orfallback_registered, orfallback_prepare, ")
     assert "strategies" not in done.stdout
     assert not [line for line in done.stdout.splitlines() if line != line.rstrip()]
 
@@ -195,6 +206,7 @@ def test_the_keys_of_the_json(site: Path) -> None:
         **dict.fromkeys(hookspecs.DECIDING, "decides"),
         **dict.fromkeys(hookspecs.WATCHING, "watches"),
         "orfallback_prepare": "changes",
+        "orfallback_registered": "watches",
     }
     assert found["hooks"]["orfallback_exhausted"] == {"kind": "decides", "asked": []}
     (asked,) = found["hooks"]["orfallback_call_started"]["asked"]
@@ -293,7 +305,8 @@ def test_a_library_that_is_not_installed(command: Commands, monkeypatch: pytest.
 
     monkeypatch.setattr("importlib.metadata.version", absent)
     found = json.loads(command("plugins", "--json").out)
-    assert [(each["name"], each["package"], each["version"]) for each in found["plugins"]] == [
+    loaded = [each for each in found["plugins"] if each["name"] not in OURS]
+    assert [(each["name"], each["package"], each["version"]) for each in loaded] == [
         ("strategies", "orfallback", None),
         ("logging", "orfallback", None),
         ("cooldown", "orfallback", None),
@@ -313,7 +326,7 @@ def test_a_file_that_hides_a_distribution(site: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("named", "says"),
     [
-        ("nope", "no plugin named nope; installed: broken, good, "),
+        ("nope", "no plugin named nope; installed: broken, call-log, good, "),
         ("good,-nope", "no plugin 'nope' is registered; there are: logging"),
         ("broken", "plugin broken of fake-dist cannot be imported: No module named 'no_such_module_at_all'"),
         ("missing", "plugin missing of fake-dist cannot be imported: module 'module_plugin' has no attribute"),
@@ -345,7 +358,7 @@ def test_each_failure_is_told(here: Path, command: Commands, monkeypatch: pytest
     broken, lacks, nope, modules, zero, traceback = done.err.splitlines()
     assert broken == "✗ plugin broken of fake-dist cannot be imported: No module named 'no_such_module_at_all'"
     assert lacks == "  → Install what fake-dist lacks, or do without broken"
-    assert nope.startswith("✗ no plugin named nope; installed: broken, good, ")
+    assert nope.startswith("✗ no plugin named nope; installed: broken, call-log, good, ")
     assert modules == "  → ORFALLBACK_PLUGINS takes the names of installed plugins; modules are for --plugin"
     assert zero == "✗ plugin zero_plugin cannot be imported: ZeroDivisionError: division by zero"
     assert traceback == '  → The traceback is shown by: python -c "import zero_plugin"'

@@ -15,7 +15,7 @@ import orfallback
 ROOT = Path(orfallback.__file__).parent
 #: From low to high; a package counts as one.
 ROWS: list[set[str]] = [
-    {"_text", "_clock", "_sse", "_secret", "_verdict", "bootstrap"},
+    {"_text", "_clock", "_sse", "_secret", "_verdict", "_usage", "bootstrap"},
     {"_types", "_watch", "_request", "stores"},
     {
         "_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub", "_needs",
@@ -23,9 +23,9 @@ ROWS: list[set[str]] = [
     },
     {
         "_signal", "_joiner", "_transport", "_backoff", "_cooldown", "_roster", "_failure", "_completion", "_tee",
-        "_payload", "_weighted",
+        "_payload", "_weighted", "_ending",
     },
-    {"_exchange", "_logging", "_classify", "_config", "_health"},
+    {"_exchange", "_logging", "_classify", "_config", "_health", "_record"},
     {"_chunks", "_plugins", "_through"},
     {"_wire", "_engine"},
     {"_stream", "_sender", "_service"},

@@ -250,3 +250,37 @@ def test_a_plugin_judges_good_answers_too() -> None:
             return GONE if outcome.value == "a says hello" else None
 
     assert World((A, B), {}, Strict()).complete() == "b says hello"
+
+
+class Introduced:
+    """Keeps the models of the chains that it was told of."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.told: list[list[str]] = []
+        self._error = error
+
+    def orfallback_registered(self, chain: Chain) -> None:
+        """Keep them."""
+        if self._error is not None:
+            raise self._error
+        self.told.append([target.model for target in chain.targets])
+
+
+def test_a_plugin_is_told_of_its_chain() -> None:
+    """A plugin learns of the chain that it is registered with, once it is whole; a copy only where it is new there."""
+    early, late = Introduced(), Introduced()
+    chain = Chain(["a", "b"], api_key="sk-test", plugins=[early])
+    chain.register(late)
+    newcomer = Introduced()
+    chain.replace(models=["c"], plugins=[newcomer])
+    assert (early.told, late.told, newcomer.told) == ([["a", "b"]], [["a", "b"]], [["c"]])
+
+
+@pytest.mark.parametrize("error", [ValueError("no such directory"), KeyboardInterrupt()], ids=repr)
+def test_a_plugin_that_refuses_its_chain(error: BaseException) -> None:
+    """What a plugin raises there is seen by whoever registers it, and it is not registered."""
+    chain = Chain(["a"], api_key="sk-test")
+    plugin = Introduced(error)
+    with pytest.raises(type(error)):
+        chain.register(plugin)
+    assert not chain.plugin_manager.is_registered(plugin)

@@ -28,6 +28,7 @@ EXPORTS = [
     "DEFAULT_MODELS",
     "DeadlineExceeded",
     "Delay",
+    "Ending",
     "ExponentialBackoff",
     "FallbackAdapter",
     "FallbackError",

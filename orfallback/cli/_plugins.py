@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orfallback._config import plugins_from_env
-from orfallback._plugins import STRATEGIES
+from orfallback._plugins import STRATEGIES, comes_with_us, installed
 from orfallback._secret import Unshown
 from orfallback.cli import _provenance
 from orfallback.cli._console import output, put
@@ -31,7 +31,7 @@ _WIDEST = 10_000
 
 @click.command(short_help="Show who implements which hook.")
 @click.option("-p", "--plugin", "modules", multiple=True, metavar="MODULE[:NAME]", help="A plugin to load; repeatable.")
-@click.option("--all", "everything", is_flag=True, help="Load every installed plugin.")
+@click.option("--all", "everything", is_flag=True, help="Load all that other packages bring.")
 @click.option("--json", "machine", is_flag=True, help="Print JSON.")
 def plugins(modules: tuple[str, ...], everything: bool, machine: bool) -> None:
     """Show the plugins, where they come from, and who is asked in which order.
@@ -66,12 +66,13 @@ def _inventory(
     :param failed: gets what was wrong with those that cannot be loaded; the others are told of all the same.
     """
     wanted, unwanted = plugins_from_env(os.environ)
-    points = _provenance.installed()
+    points = installed()
     # What is taken off the chain takes off; what is loaded is loaded here, to know where each comes from.
     environ = Unshown({**os.environ, _VARIABLE: ",".join(f"-{name}" for name in unwanted)})
     origins: dict[str, Origin] = {}
     with Settings(environ).chain() as chain:
-        for name in [*wanted, *(sorted(points) if everything else ())]:
+        others = sorted(name for name, point in points.items() if not comes_with_us(point))
+        for name in [*wanted, *(others if everything else ())]:
             with _noting(failed):
                 if load_installed(chain, name, points.get(name)):
                     origins[name] = _provenance.origin_of_point(points[name])
@@ -105,7 +106,8 @@ def _show(console: Console, found: Sequence[Plugin], hooks: Mapping[str, Hook]) 
     put(console, *_rows(console, ("plugin", "from", "state"), rows))
     # What is named already, and failed, would fail again.
     wanted, _ = plugins_from_env(os.environ)
-    idle = [shown(plugin.name) for plugin in found if plugin.state == INSTALLED and plugin.name not in wanted]
+    others = [plugin for plugin in found if plugin.state == INSTALLED and plugin.origin != _provenance.own()]
+    idle = [shown(plugin.name) for plugin in others if plugin.name not in wanted]
     if idle:
         names = ",".join([*filter(None, [shown(os.environ.get(_VARIABLE, ""))]), *idle])
         put(console, Text(f"To load what is not: {_VARIABLE}={names}"))

@@ -78,11 +78,6 @@ def own() -> Origin:
         return Origin(_OWN)
 
 
-def installed() -> dict[str, metadata.EntryPoint]:
-    """Return the installed plugins by name; of two with the same name the one that is loaded."""
-    return {point.name: point for point in metadata.entry_points(group=hookspecs.PROJECT)}
-
-
 def origin_of_point(point: metadata.EntryPoint) -> Origin:
     """Return the origin of an installed plugin."""
     return Origin(point.dist.name, point.dist.version) if point.dist else Origin(point.module)
@@ -159,7 +154,7 @@ def _implemented(plugin: str, hooks: Mapping[str, Hook]) -> Iterator[str]:
 def _kind(hook: str) -> str:
     if hook in hookspecs.DECIDING:
         return "decides"
-    return "watches" if hook in hookspecs.WATCHING else "changes"
+    return "changes" if hook == "orfallback_prepare" else "watches"
 
 
 def _roots(distribution: metadata.Distribution) -> Iterator[Path]:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orfallback import Completion, DeadlineExceeded, FallbackError, Reason, StreamInterrupted, _reply
+from orfallback._usage import cost_of
 from orfallback.cli._advice import advise
 from orfallback.cli._chat._answer import Answer
 from orfallback.cli._console import Narrator, counted, span
 from orfallback.cli._exits import Failed, SetupFailed
 from orfallback.cli._settings import Settings
 from orfallback.cli._shown import shown
-from orfallback.cli._usage import cost_of
 from orfallback.cli._watching import Telling, Witness
 
 # What to do about a request that was refused for what it is.

@@ -11,9 +11,9 @@ from enum import Enum
 from typing import Any
 
 from orfallback import Attempt, Chain, Completion, FallbackError, Reason, Timeouts, Verdict, hookimpl
+from orfallback._usage import cost_of, tokens_of
 from orfallback.cli import _mends
 from orfallback.cli._exits import Failed
-from orfallback.cli._usage import cost_of, tokens_of
 from orfallback.cli._watching import Failure, Witness
 
 # What came all at once has no speed (s).

@@ -6,9 +6,9 @@ import functools
 import importlib.metadata
 from collections.abc import Callable
 
-from orfallback import Chain, hookspecs
+from orfallback import Chain
 from orfallback._config import plugins_from_env
-from orfallback._plugins import STRATEGIES
+from orfallback._plugins import STRATEGIES, installed
 from orfallback.cli._doctor._finding import Finding
 from orfallback.cli._exits import SetupFailed
 from orfallback.cli._loading import load_installed, loading
@@ -21,11 +21,11 @@ _VARIABLE = "ORFALLBACK_PLUGINS"
 def plugins(settings: Settings) -> list[Finding]:
     """Load the plugins one by one, so that one that fails does not hide the next."""
     wanted, unwanted = plugins_from_env(settings.environ)
-    installed = {point.name: point for point in importlib.metadata.entry_points(group=hookspecs.PROJECT)}
+    points = installed()
     with Chain.from_env({}) as chain:
         steps: list[Callable[[], object]] = [
             *(functools.partial(_take_off, chain, name) for name in unwanted),
-            *(functools.partial(_load, chain, name, installed.get(name)) for name in wanted),
+            *(functools.partial(_load, chain, name, points.get(name)) for name in wanted),
             *(functools.partial(register, chain, name) for name in settings.plugins),
         ]
         faults = [fault for fault in map(_fault, steps) if fault is not None]

@@ -21,6 +21,12 @@ def tokens_of(usage: Mapping[str, Any]) -> int | None:
     return int(told) if told is not None and told >= 1 else None
 
 
+def prompt_tokens_of(usage: Mapping[str, Any]) -> int | None:
+    """Return the tokens of the prompt; None if they are not told, or no number of any."""
+    told = _amount(usage.get("prompt_tokens"))
+    return int(told) if told is not None and told >= 1 else None
+
+
 def _amount(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None

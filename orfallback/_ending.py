@@ -1,0 +1,43 @@
+"""How a call ended, in one word: what every observer wants to know of it."""
+
+from __future__ import annotations
+
+from orfallback._errors import FallbackError, StreamInterrupted
+from orfallback._types import Call
+from orfallback._verdict import Label, Reason
+
+
+class Ending(Label):
+    """How a call ended; what ``orfallback_call_finished`` is told, in one word."""
+
+    #: A model answered, and the answer is whole.
+    ANSWERED = "answered"
+    #: A plugin gave its last resort.
+    DEGRADED = "degraded"
+    #: The application left a stream before its end.
+    LEFT = "left"
+    #: A stream broke after its first content: ``StreamInterrupted``.
+    BROKEN = "broken"
+    #: No model answered: any other ``FallbackError``.
+    FAILED = "failed"
+    #: Something else ended it: Ctrl-C, a host's time limit, a plugin's own exception.
+    ABORTED = "aborted"
+
+    @classmethod
+    def of(cls, call: Call, error: BaseException | None) -> Ending:
+        """Tell how a call ended.
+
+        :param call: the call, with all its attempts.
+        :param error: what ``orfallback_call_finished`` is told.
+        """
+        if isinstance(error, StreamInterrupted):
+            return cls.BROKEN
+        if isinstance(error, FallbackError):
+            return cls.FAILED
+        if error is not None:
+            return cls.ABORTED
+        if any(attempt.ok for attempt in call.attempts):
+            return cls.ANSWERED
+        if any(attempt.reason is Reason.CANCELLED for attempt in call.attempts):
+            return cls.LEFT
+        return cls.DEGRADED
