@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pluggy
@@ -34,7 +33,7 @@ class Watching:
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often anything goes through the hooks, and how often through pluggy."""
     counts: Counter[str] = Counter()
 
@@ -51,7 +50,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     counting(Hooks, "ask", "hooks")
     counting(pluggy.HookCaller, "__call__", "pluggy")
     counting(pluggy.PluginManager, "_hookexec", "pluggy")
-    yield counts
+    return counts
 
 
 @pytest.mark.parametrize("plugins", [[], [Watching()]], ids=["nobody watches", "somebody watches"])
