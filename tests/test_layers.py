@@ -19,13 +19,12 @@ ROWS: list[set[str]] = [
     {"_types", "_watch", "_request", "stores"},
     {
         "_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub", "_needs",
-        "plugins",
     },
     {
         "_signal", "_joiner", "_transport", "_backoff", "_cooldown", "_roster", "_failure", "_completion", "_tee",
         "_payload", "_weighted", "_ending",
     },
-    {"_exchange", "_logging", "_classify", "_config", "_health", "_record"},
+    {"_exchange", "_logging", "_classify", "_config", "_health", "_record", "plugins"},
     {"_chunks", "_plugins", "_through"},
     {"_wire", "_engine"},
     {"_stream", "_sender", "_service"},
@@ -53,6 +52,7 @@ THIRD_PARTIES = {
     "rich": {"cli"},
     "waitress": {"wsgi"},
     "redis": {"stores"},
+    "opentelemetry": {"plugins"},
     # Of type checkers, for them alone.
     "_typeshed": {"wsgi"},
     "pytest": {"testing"},
