@@ -1,4 +1,4 @@
-"""Plugins that are slow, raise, call the chain, change its plugins or fork in a hook: they harm nobody but themselves."""
+"""Plugins that are slow, raise, ask the chain, change its plugins or fork in a hook harm nobody but themselves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orfallback import Chain, DeadlineExceeded, LowestLatency, Reason, Timeouts, hookspecs
-from orfallback.testing import FakeClock, Recorder, Simulator, answer, status
+from orfallback.testing import FakeClock, Recorder, Simulator, answer, silence, status
 
 #: What the good model says.
 TEXT = "one two three four"
@@ -130,3 +130,12 @@ def test_a_slow_observer_eats_up_the_deadline(sim: Simulator, ask: Callable[[Cha
     chain.unregister(slow)
     clock.advance(100)
     assert ask(chain).text == TEXT
+
+
+def test_a_model_that_was_left_no_time_does_not_rest(sim: Simulator) -> None:
+    """A model that is cut off by the deadline, of which an observer has used up the most, does not rest for it."""
+    sim.script("a/busy", silence())
+    chain = made(sim, Acting("call_started", act=lambda: time.sleep(0.4)), timeouts=Timeouts(deadline=0.6), cooldown=30)
+    with pytest.raises(DeadlineExceeded):
+        chain.complete("Hi")
+    assert resting(chain) == []
