@@ -14,6 +14,7 @@ from orfallback._delay import REST
 from orfallback._text import clean
 from orfallback._types import Attempt, Call, Target
 from orfallback._verdict import Reason, Scope, Verdict
+from orfallback._watch import OUT_OF_TIME
 from orfallback.stores import MemoryStore, Store
 
 _logger = logging.getLogger("orfallback")
@@ -398,4 +399,6 @@ def _comes_back(call: Call, target: Target) -> bool:
 def _out_of_time(call: Call, attempt: Attempt) -> bool:
     """Tell whether the caller's own deadline is what ended an attempt, which says little of the target."""
     spent = sum(each.waited + each.elapsed for each in call.attempts)
-    return attempt.reason is Reason.TIMEOUT and spent >= call.deadline - call.started - _ROUNDING
+    # What plugins took is in no attempt; but the wire tells of the deadline, where it came.
+    late = attempt.message == OUT_OF_TIME or spent >= call.deadline - call.started - _ROUNDING
+    return attempt.reason is Reason.TIMEOUT and late

@@ -146,7 +146,8 @@ def orfallback_attempt_finished(call: Call, attempt: Attempt) -> None:
     """Learn that an attempt is over: a reply was judged, or a stream's body is at its end, left or broken.
 
     :param call: the call, with this attempt.
-    :param attempt: the attempt. Its reason is ``cancelled`` if the application left it; that is nobody's fault.
+    :param attempt: the attempt. Its reason is ``cancelled`` if the application left it, or if the call's time was over
+        before it was asked; that is nobody's fault.
     """
 
 

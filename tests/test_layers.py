@@ -53,6 +53,7 @@ THIRD_PARTIES = {
     "waitress": {"wsgi"},
     "redis": {"stores"},
     "prometheus_client": {"plugins"},
+    "opentelemetry": {"plugins"},
     # Of type checkers, for them alone.
     "_typeshed": {"cli", "plugins", "wsgi"},
     "pytest": {"testing"},

@@ -1,0 +1,141 @@
+"""Plugins that are slow, raise, ask the chain, change its plugins or fork in a hook harm nobody but themselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from orfallback import Chain, DeadlineExceeded, LowestLatency, Reason, Timeouts, hookspecs
+from orfallback.testing import FakeClock, Recorder, Simulator, answer, silence, status
+
+#: What the good model says.
+TEXT = "one two three four"
+WATCHING = [name.removeprefix("orfallback_") for name in hookspecs.WATCHING]
+#: Those that are asked in a call that falls back and is answered.
+DECIDING = ["select", "admit", "prepare", "classify", "delay"]
+
+
+class Acting:
+    """Does something in one of the hooks, or in several.
+
+    :ivar times: how often it was told.
+    """
+
+    def __init__(self, *hooks: str, act: Callable[[], object]) -> None:
+        self.times = 0
+        self._act = act
+        for hook in hooks:
+            setattr(self, f"orfallback_{hook}", self._told)
+
+    def _told(self) -> None:
+        self.times += 1
+        self._act()
+
+
+@pytest.fixture(autouse=True)
+def _models(sim: Simulator) -> None:
+    """Make the first model busy, and let the second one talk for a while."""
+    sim.script("a/busy", status(502))
+    sim.script("b/good", answer(TEXT, pace=0.01))
+
+
+def made(sim: Simulator, *plugins: object, **options: Any) -> Chain:
+    """Return a chain that hardly waits, and lets none of its models rest."""
+    options = {"delay": 0.01, "cooldown": None, "plugins": plugins, **options}
+    return Chain(["a/busy", "b/good"], api_key="sk-test", base_url=sim.base_url, **options)
+
+
+def streamed(chain: Chain) -> Any:
+    """Read a stream."""
+    return chain.stream("Hi").read()
+
+
+def whole(chain: Chain) -> Any:
+    """Ask for a whole answer."""
+    return chain.complete("Hi")
+
+
+both = pytest.mark.parametrize("ask", [whole, streamed])
+
+
+def hooks_of(ask: Callable[[Chain], Any]) -> list[str]:
+    """Return the hooks that an observer is told in such a call."""
+    begun = ["call_started", "attempt_started", "attempt_finished", "falling_back", "attempt_started"]
+    return [*begun, *(["committed"] if ask is streamed else []), "attempt_finished", "call_finished"]
+
+
+def is_undisturbed(ask: Callable[[Chain], Any], chain: Chain, other: Recorder) -> None:
+    """Check that a call is answered as ever, and that another observer is told everything, once and in order."""
+    told = len(other.seen)
+    answered = ask(chain)
+    assert answered.text == TEXT
+    assert [(each.model, each.reason) for each in answered.attempts] == [("a/busy", Reason.BUSY), ("b/good", None)]
+    assert other.hooks[told:] == hooks_of(ask)
+
+
+def resting(chain: Chain) -> list[str]:
+    """Return the models that rest."""
+    return [each.model for each in chain.health.snapshot() if each.resting]
+
+
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the log says of plugins."""
+    return [each.getMessage() for each in caplog.records if each.name == "orfallback.plugins"]
+
+
+# -- slow --
+
+#: Longer than any limit of the model's (s).
+_LONG, _LIMIT = 0.5, 0.35
+
+
+@both
+@pytest.mark.parametrize("hook", WATCHING)
+def test_a_slow_observer(sim: Simulator, ask: Callable[[Chain], Any], hook: str) -> None:
+    """An observer that takes longer than a model may makes no model time out, and is not billed to any."""
+    slow, other = Acting(hook, act=lambda: time.sleep(_LONG)), Recorder()
+    timeouts = Timeouts(first_token=_LIMIT, idle=_LIMIT, answer=_LIMIT)
+    is_undisturbed(ask, made(sim, slow, other, timeouts=timeouts), other)
+    finished = [seen.facts["attempt"] for seen in other.seen if seen.hook == "attempt_finished"]
+    assert all(each.elapsed < _LONG for each in finished[: 1 if ask is streamed else 2])
+    assert all((each.first_token or 0) < _LONG for each in finished)
+    assert slow.times == hooks_of(ask).count(hook)
+
+
+def test_a_slow_classifier_is_not_billed_to_the_model(sim: Simulator) -> None:
+    """What judging takes is no part of the time that a model took."""
+    clock = FakeClock()
+    chain = made(sim, Acting("classify", act=lambda: clock.advance(60)), clock=clock)
+    assert [attempt.elapsed for attempt in chain.complete("Hi").attempts] == [0, 0]
+
+
+@both
+@pytest.mark.parametrize("hook", ["call_started", "attempt_started", "falling_back"])
+def test_a_slow_observer_eats_up_the_deadline(sim: Simulator, ask: Callable[[Chain], Any], hook: str) -> None:
+    """When an observer has used up the call's time no further model is asked, and none is blamed, or rests."""
+    clock = FakeClock()
+    slow, other, latency = Acting(hook, act=lambda: clock.advance(700)), Recorder(), LowestLatency(least=1, explore=0)
+    chain = made(sim, slow, other, latency, clock=clock, cooldown=30)
+    with pytest.raises(DeadlineExceeded) as caught:
+        ask(chain)
+    asked = ["a/busy"] if hook == "falling_back" else []
+    assert sim.models_asked == asked
+    assert [each.model for each in caught.value.attempts if each.reason is not Reason.CANCELLED] == asked
+    started, finished = (other.hooks.count(f"attempt_{what}") for what in ("started", "finished"))
+    assert started == finished == len(caught.value.attempts)
+    assert "b/good" not in resting(chain)
+    chain.unregister(slow)
+    clock.advance(100)
+    assert ask(chain).text == TEXT
+
+
+def test_a_model_that_was_left_no_time_does_not_rest(sim: Simulator) -> None:
+    """A model that is cut off by the deadline, of which an observer has used up the most, does not rest for it."""
+    sim.script("a/busy", silence())
+    chain = made(sim, Acting("call_started", act=lambda: time.sleep(0.4)), timeouts=Timeouts(deadline=0.6), cooldown=30)
+    with pytest.raises(DeadlineExceeded):
+        chain.complete("Hi")
+    assert resting(chain) == []
