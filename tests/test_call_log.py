@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +13,11 @@ from typing import Any, NamedTuple
 
 import pytest
 from hosting import asked
+from recipes import DOCS
 
 from conftest import KEY, Commands
 from orfallback import Call, Chain, ChainExhausted, FallbackError, StreamInterrupted
-from orfallback._record import Record, from_line
+from orfallback._record import Record, Try, from_line
 from orfallback.plugins.call_log import CallLog
 from orfallback.testing import Behaviour, FakeClock, Simulator, answer, cut, error_in_200, reply, status
 
@@ -370,3 +373,39 @@ def test_a_failed_call_raises_what_it_would(chain: Chain, path: Path) -> None:
         chain.replace(models=["busy"]).complete("CANARYPROMPT 1", context={"number": 1})
     assert [attempt.model for attempt in caught.value.attempts] == ["busy"]
     assert chain.complete("CANARYPROMPT 2", context={"number": 2}).text == TEXT
+
+
+# -- its page --
+
+
+def test_the_page_explains_every_field(chain: Chain, path: Path) -> None:
+    """The tables of the page name each field that a record can have, in the order in which it is written, no other."""
+    page = (DOCS / "how-to" / "call-log.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (text|number|list|object) \|", page, re.MULTILINE)
+    of_calls = [name for name in Record._fields if name not in ("started", "attempts", "extra")]
+    assert [name for name, _ in rows] == ["time", *of_calls[:5], "attempts", "left_out", "extra", *Try._fields]
+    assert sorted(of_calls) == sorted([*of_calls[:5], "left_out"])
+    kinds: dict[str, Any] = {"text": str, "number": (int, float), "list": list, "object": dict}
+    for number, name in enumerate(WAYS):
+        go(chain, name, number)
+    written: dict[str, Any] = {}
+    for line in path.read_text().splitlines():
+        call = json.loads(line)
+        for found in (*call["attempts"], call):
+            written.update(found)
+    # Nobody waited, and no call had too many attempts.
+    assert set(written) == {name for name, _ in rows} - {"waited", "left_out"}
+    assert all(isinstance(written[name], kinds[kind]) for name, kind in rows if name in written)
+    sample = json.loads(re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0])
+    assert from_line(json.dumps(sample)) is not None
+    assert {*sample, *sample["attempts"][0], *sample["attempts"][1]} <= {name for name, _ in rows}
+
+
+def test_the_page_tells_the_defaults() -> None:
+    """The table of options names each of them, and says what it is by default."""
+    page = (DOCS / "how-to" / "call-log.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", page.partition("## One record")[0], re.MULTILINE))
+    parameters = inspect.signature(CallLog).parameters
+    assert [*told] == [*parameters]
+    assert told["most_bytes"] == f"{parameters['most_bytes'].default:,}"
+    assert told["kept"] == str(parameters["kept"].default)
