@@ -97,7 +97,8 @@ class CallLog:
             # The host's own code runs here. As of any plugin, what it fails at is told, and breaks nothing.
             if not self._extra_failed:
                 self._extra_failed = True
-                _logger.exception("The call log leaves out what the host adds: it fails, or gives no JSON")
+                text = "The call log leaves out what the host adds: it fails, or gives no JSON"
+                _logger.exception(text, extra={"call_id": call.id})
             return {}
 
     def _went_down(self, now: float, trouble: OSError) -> None:
