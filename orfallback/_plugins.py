@@ -223,7 +223,7 @@ class Hooks:
             try:
                 implementation.function(*[facts[argument] for argument in implementation.wanted])
             except Exception:  # noqa: BLE001 - plugin code alone runs here, and none of it may break a chat
-                _complain(implementation.plugin, name)
+                _complain(implementation.plugin, name, facts["call"])
             except BaseException as error:  # noqa: BLE001 - raised below, when the others have been told
                 # Not the plugin's own: Ctrl-C or the like struck in it.
                 interruption = error
@@ -269,9 +269,10 @@ def comes_with_us(point: importlib.metadata.EntryPoint) -> bool:
     return point.module.partition(".")[0] == hookspecs.PROJECT
 
 
-def _complain(plugin: str, hook: str) -> None:
+def _complain(plugin: str, hook: str, call: Call) -> None:
+    told = {"plugin": plugin, "hook": hook, "call_id": call.id}
     try:
-        _logger.exception("plugin %s failed in %s; the call goes on without it", plugin, hook)
+        _logger.exception("plugin %s failed in %s; the call goes on without it", plugin, hook, extra=told)
     except Exception:  # noqa: BLE001 - a handler of the application's log failed: maybe what the plugin failed on
         return
 

@@ -6,13 +6,14 @@ import datetime
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from orfallback._ending import Ending
 from orfallback._text import clean
 from orfallback._types import Attempt, Call
 from orfallback._usage import cost_of, prompt_tokens_of, tokens_of
 
+_T = TypeVar("_T")
 #: The most attempts that a record tells of; of more it tells the first and the last.
 MOST_ATTEMPTS = 100
 # The longest name of a model, a provider or a generation (characters).
@@ -121,19 +122,31 @@ def record_of(call: Call, error: BaseException | None, now: float, extra: Mappin
     attempts: Sequence[Attempt] = call.attempts
     seconds = sum(attempt.waited + attempt.elapsed for attempt in attempts)
     left_out = max(len(attempts) - MOST_ATTEMPTS, 0)
-    if left_out:
-        attempts = (*attempts[: MOST_ATTEMPTS // 2], *attempts[-MOST_ATTEMPTS // 2 :])
     return Record(
         started=now - seconds,
         id=call.id,
         mode="stream" if call.stream else "complete",
         ending=str(Ending.of(call, error)),
-        error=None if error is None else type(error).__name__,
+        error=None if error is None else _name(type(error).__name__),
         seconds=seconds,
-        attempts=tuple(map(_try, attempts)),
+        attempts=tuple(map(_try, _ends(attempts, MOST_ATTEMPTS))),
         left_out=left_out,
         extra=extra or {},
     )
+
+
+def shortened(record: Record, most: int) -> Record:
+    """Return a record that tells of so many attempts at most: the first and the last.
+
+    :param most: 2 or more.
+    """
+    attempts = tuple(_ends(record.attempts, most))
+    return record._replace(attempts=attempts, left_out=record.left_out + len(record.attempts) - len(attempts))
+
+
+def _ends(attempts: Sequence[_T], most: int) -> Sequence[_T]:
+    half = most // 2
+    return attempts if len(attempts) <= most else (*attempts[:half], *attempts[-half:])
 
 
 def _try(attempt: Attempt) -> Try:

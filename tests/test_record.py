@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orfallback import Attempt, Call, ChainExhausted, Reason, Verdict
-from orfallback._record import MOST_ATTEMPTS, Record, Try, from_line, record_of, to_line
+from orfallback._record import MOST_ATTEMPTS, Record, Try, from_line, record_of, shortened, to_line
 
 BUSY = Attempt(
     1, "a/busy", "http://localhost/v1/chat/completions?key=sk-secret", status=502, elapsed=0.5, bytes=40,
@@ -72,6 +72,15 @@ def test_too_many_attempts() -> None:
     assert (len(record.attempts), record.left_out) == (MOST_ATTEMPTS, 501 - MOST_ATTEMPTS)
     assert record.attempts[-1].model == "b/good"
     assert record.seconds == 500 * 0.5 + 3.5
+
+
+@pytest.mark.parametrize(("most", "told"), [(2, [1, 9]), (3, [1, 9]), (4, [1, 2, 8, 9]), (9, [*range(1, 10)])])
+def test_a_shortened_record(most: int, told: list[int]) -> None:
+    """A shortened record tells of the first and the last attempts, and of how many others there were."""
+    whole = Record(1e9, "0123456789abcdef", "complete", "failed", attempts=tuple(Try(f"{n}") for n in range(1, 10)))
+    record = shortened(whole._replace(left_out=5), most)
+    assert [int(each.model) for each in record.attempts] == told
+    assert record.left_out == 5 + 9 - len(told)
 
 
 def test_hostile_names_are_cut_and_cleaned() -> None:
@@ -143,7 +152,7 @@ def test_what_a_later_version_adds_is_passed_over() -> None:
     assert from_line(json.dumps(fields)) == record_of(made(GOOD), None, 1e9)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, object()], ids=repr)
+@pytest.mark.parametrize("value", [math.nan, math.inf, object()], ids=["nan", "inf", "object"])
 def test_what_a_host_adds_is_json(value: object) -> None:
     """What is no JSON is refused where it is written, not where it is read."""
     with pytest.raises((TypeError, ValueError)):

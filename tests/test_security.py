@@ -39,6 +39,12 @@ def test_nothing_is_evaluated_unpickled_or_run(path: Path) -> None:
     assert set(used(path)) & (MODULES | CALLS) == set()
 
 
+def test_files_are_written_where_they_are_asked_for() -> None:
+    """Two modules write files: that of the call log, and that of the store in a file."""
+    writers = {path.relative_to(PACKAGE).as_posix() for path in SOURCES if {"FileIO", "sqlite3"} & set(used(path))}
+    assert writers == {"plugins/_lines.py", "stores/_sqlite.py"}
+
+
 def test_the_scan_finds_what_it_looks_for(tmp_path: Path) -> None:
     """The scan is none that cannot fail."""
     (tmp_path / "bad.py").write_text("import pickle\nimport os\nos.system('x')\neval('1')\n")
