@@ -12,7 +12,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 # What an application that speaks to OpenRouter and has plugins imports anyway.
 PEER_IMPORT = "import requests, sseclient, pluggy"
@@ -47,6 +48,19 @@ def import_ratios(rounds: int) -> dict[str, float]:
         for name, statement in IMPORTS.items():
             ratios[name].append(import_seconds(statement) / peer)
     return {name: statistics.median(found) for name, found in ratios.items()}
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """Run a simulator in a process of its own, and hand out its base URL."""
+    command = [sys.executable, "-c", SERVER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdin is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.stdin.close()
 
 
 def cpu_of(call: Callable[[], object], times: int) -> float:
@@ -98,13 +112,8 @@ def main() -> int:
     for name, ratio in import_ratios(options.rounds).items():
         print(f"{name}: {ratio:.2f} x `{PEER_IMPORT}` (target: at most {IMPORT_TARGET:.2f})")
         over = over or ratio > IMPORT_TARGET
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout is not None
-        ratio, peer = call_ratio(server.stdout.readline().strip(), options.rounds, options.times)
-        assert server.stdin is not None
-        server.stdin.close()
+    with serving() as base_url:
+        ratio, peer = call_ratio(base_url, options.rounds, options.times)
     print(f"Chain.complete(): {ratio:.2f} x the CPU of `Session.post(json=).json()`, {peer:.0f} µs (target: at most 1)")
     return 1 if options.check and (over or ratio > CALL_TARGET) else 0
 
