@@ -36,8 +36,8 @@ class Ending(Label):
             return cls.FAILED
         if error is not None:
             return cls.ABORTED
-        if any(attempt.ok for attempt in call.attempts):
+        # What answers, or is left, is the last that is asked.
+        reason = call.attempts[-1].reason if call.attempts else Reason.EMPTY
+        if reason is None:
             return cls.ANSWERED
-        if any(attempt.reason is Reason.CANCELLED for attempt in call.attempts):
-            return cls.LEFT
-        return cls.DEGRADED
+        return cls.LEFT if reason is Reason.CANCELLED else cls.DEGRADED

@@ -102,8 +102,8 @@ class LoggingPlugin:
 
     def _connected(self, call: Call, attempt: Attempt) -> None:
         if logger.isEnabledFor(logging.INFO):
-            text = "Successfully connected using model: %s"
-            self._log(logging.INFO, "✅", text, attempt.model, **_facts(call, attempt))
+            facts = _facts(call, attempt)
+            self._log(logging.INFO, "✅", "Successfully connected using model: %s", facts["model"], **facts)
 
     def _log(self, level: int, sign: str, text: str, /, *args: Any, **extra: Any) -> None:
         if logger.isEnabledFor(level):
