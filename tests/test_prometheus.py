@@ -544,32 +544,44 @@ def test_a_chain_that_is_gone(sim: Simulator, registry: CollectorRegistry) -> No
 # -- in the middle of counting --
 
 
-def test_a_signal_in_the_middle_of_counting(
-    sim: Simulator, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
-    """A call that a signal handler makes while this very thread counts waits for nothing, and is counted as well."""
-    armed: list[int] = []
-    calls: list[str] = []
-    count = _series._set_to_size
+class Probing:
+    """A value's lock in which a signal strikes once; it complains where a lock would wait for ever."""
 
-    def struck(*arguments: Any) -> None:
-        if armed:
-            signal.raise_signal(armed.pop())
-        count(*arguments)
+    def __init__(self) -> None:
+        self.armed = True
+        self.held = False
+
+    def __enter__(self) -> None:
+        if self.held:
+            raise RuntimeError("this thread waits for itself")
+        self.held = True
+        if self.armed:
+            self.armed = False
+            signal.raise_signal(signal.SIGUSR1)
+
+    def __exit__(self, *_: object) -> None:
+        self.held = False
+
+
+@pytest.mark.parametrize("scraped", [False, True], ids=["counting", "reading"])
+def test_a_signal_in_the_middle_of_counting(scraped: bool, sim: Simulator, registry: CollectorRegistry) -> None:
+    """A call that a signal handler makes while this very thread counts, or is read, waits for nothing, and counts."""
+    chain = chain_of(sim, registry, GOOD)
+    calls: list[str] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         calls.append(chain.complete("in the handler").text)
 
-    monkeypatch.setattr(_series, "_set_to_size", struck)
-    chain = chain_of(sim, registry, GOOD)
+    counter = _series.shared(registry, _series.BUCKETS)._metrics["calls_total"].labels("complete", "answered")
     before = signal.signal(signal.SIGUSR1, handle)
     try:
-        armed.append(signal.SIGUSR1)
-        chain.complete("Hi")
+        counter._value._lock = Probing()
+        Figures.of(registry) if scraped else chain.complete("Hi")
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert len(calls) == 1
-    assert Figures.of(registry)("calls_total", "ending") == {"answered": 2}
+    assert Figures.of(registry)("calls_total", "ending") == {"answered": 1 if scraped else 2}
+    assert not counter._value._lock.armed
 
 
 def test_a_plugin_that_reads_the_metrics(sim: Simulator, registry: CollectorRegistry) -> None:
