@@ -34,10 +34,10 @@ def test_forks_in_the_middle_of_counting(
         monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     children, total = found("counting.py", sim.base_url)
     expected = {BUSY: 6, GOOD: 2, "answered": 4, "left": 2}
-    assert children == [[0, expected]] * 20
+    assert children == [[0, expected]] * 12
     asked = Counter(sim.models_asked)
     if not shared:
-        asked -= Counter({BUSY: 6 * 20, GOOD: 2 * 20})
+        asked -= Counter({BUSY: 6 * 12, GOOD: 2 * 12})
     assert {model: total.get(model) for model in (BUSY, GOOD)} == asked
     # Nothing is in progress.
     assert set(total) == {BUSY, GOOD, "answered", "left"}

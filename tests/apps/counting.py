@@ -21,7 +21,7 @@ from orfallback import Chain
 from orfallback.plugins.prometheus import Prometheus
 
 warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
-_CHILDREN, _THREADS = 20, 6
+_CHILDREN, _THREADS = 12, 6
 
 
 def counted(registry: CollectorRegistry) -> dict[str, float]:
