@@ -39,6 +39,7 @@ class Try(NamedTuple):
     :ivar completion_tokens: tokens of the answer, or None.
     :ivar cost: US dollars, or None.
     :ivar generation_id: OpenRouter's id of the generation, or None.
+    :ivar resent: whether a stale connection made the wire send it twice.
     """
 
     model: str
@@ -57,6 +58,7 @@ class Try(NamedTuple):
     completion_tokens: int | None = None
     cost: float | None = None
     generation_id: str | None = None
+    resent: bool = False
 
 
 class Record(NamedTuple):
@@ -168,6 +170,7 @@ def _try(attempt: Attempt) -> Try:
         completion_tokens=tokens_of(usage),
         cost=cost_of(usage),
         generation_id=_name(attempt.generation_id),
+        resent=attempt.resent,
     )
 
 
@@ -228,7 +231,7 @@ _TRY: Mapping[str, tuple[type, ...]] = {
     "status": (int, type(None)), "reason": _OPTIONAL_TEXT, "message": _TEXT, "waited": _NUMBER,
     "first_token": _OPTIONAL_NUMBER, "elapsed": _NUMBER, "bytes": (int,), "events": (int,),
     "prompt_tokens": (int, type(None)), "completion_tokens": (int, type(None)), "cost": _OPTIONAL_NUMBER,
-    "generation_id": _OPTIONAL_TEXT,
+    "generation_id": _OPTIONAL_TEXT, "resent": (bool,),
 }  # fmt: skip
 _RECORD: Mapping[str, tuple[type, ...]] = {
     "id": _TEXT, "mode": _TEXT, "ending": _TEXT, "error": _OPTIONAL_TEXT, "seconds": _NUMBER, "left_out": (int,),
@@ -243,7 +246,7 @@ def _sound(kinds: Mapping[str, tuple[type, ...]], fields: Mapping[str, Any]) -> 
     """
     sound = {name: fields[name] for name in kinds if name in fields}
     for name, value in sound.items():
-        if isinstance(value, bool) or not isinstance(value, kinds[name]):
+        if not isinstance(value, kinds[name]) or (isinstance(value, bool) and bool not in kinds[name]):
             raise TypeError(f"{name} is no {kinds[name][0].__name__}")
         if isinstance(value, (int, float)) and not (math.isfinite(value) and abs(value) < 1e15):
             raise ValueError(f"{name} is no number")

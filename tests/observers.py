@@ -28,6 +28,7 @@ class Told:
     :ivar calls: calls, by mode and ending.
     :ivar attempts: attempts, by model, mode, and reason or "answered".
     :ivar tokens: tokens, by model and kind.
+    :ivar fallbacks: fallbacks, by the models and the reason.
     """
 
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -381,11 +381,11 @@ def test_a_failed_call_raises_what_it_would(chain: Chain, path: Path) -> None:
 def test_the_page_explains_every_field(chain: Chain, path: Path) -> None:
     """The tables of the page name each field that a record can have, in the order in which it is written, no other."""
     page = (DOCS / "how-to" / "call-log.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| (text|number|list|object) \|", page, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (text|number|list|object|true) \|", page, re.MULTILINE)
     of_calls = [name for name in Record._fields if name not in ("started", "attempts", "extra")]
     assert [name for name, _ in rows] == ["time", *of_calls[:5], "attempts", "left_out", "extra", *Try._fields]
     assert sorted(of_calls) == sorted([*of_calls[:5], "left_out"])
-    kinds: dict[str, Any] = {"text": str, "number": (int, float), "list": list, "object": dict}
+    kinds: dict[str, Any] = {"text": str, "number": (int, float), "list": list, "object": dict, "true": bool}
     for number, name in enumerate(WAYS):
         go(chain, name, number)
     written: dict[str, Any] = {}
@@ -393,8 +393,8 @@ def test_the_page_explains_every_field(chain: Chain, path: Path) -> None:
         call = json.loads(line)
         for found in (*call["attempts"], call):
             written.update(found)
-    # Nobody waited, and no call had too many attempts.
-    assert set(written) == {name for name, _ in rows} - {"waited", "left_out"}
+    # Nobody waited, no call had too many attempts, and no connection died.
+    assert set(written) == {name for name, _ in rows} - {"waited", "left_out", "resent"}
     assert all(isinstance(written[name], kinds[kind]) for name, kind in rows if name in written)
     sample = json.loads(re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0])
     assert from_line(json.dumps(sample)) is not None

@@ -65,7 +65,7 @@ def test_every_row_of_the_fault_table(sim: Simulator, clock: FakeClock, tmp_path
     for row, mode in [(each, mode) for each in ROWS for mode in each.modes]:
         order = expected_order(row)
         sim.script(MODELS[0], row.behaviour, answer("Hi")) if row.again else sim.script(MODELS[0], row.behaviour)
-        # On a kept connection the wire would send once more what dies without a word.
+        # What dies without a word on a kept connection would be sent once more, and arrive once or twice.
         chain.close()
         copy = chain.replace(timeouts=Timeouts(**dict(row.timeouts)))
         expected.attempts[order[0], mode, str(row.reason)] += 1

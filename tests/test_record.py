@@ -19,7 +19,7 @@ BUSY = Attempt(
 )  # fmt: skip
 GOOD = Attempt(
     2, "b/good", "http://localhost/v1/chat/completions", served_model="b/good-1", provider="B", status=200, waited=2.0,
-    first_token=0.25, elapsed=1.5, bytes=800, events=12, generation_id="gen-1",
+    first_token=0.25, elapsed=1.5, bytes=800, events=12, generation_id="gen-1", resent=True,
     usage={"prompt_tokens": 7, "completion_tokens": 30, "cost": 0.0015},
 )  # fmt: skip
 
@@ -47,6 +47,7 @@ def test_the_line_of_a_call() -> None:
                 "model": "b/good", "endpoint": "http://localhost/v1/chat/completions", "served_model": "b/good-1",
                 "provider": "B", "status": 200, "waited": 2.0, "first_token": 0.25, "elapsed": 1.5, "bytes": 800,
                 "events": 12, "prompt_tokens": 7, "completion_tokens": 30, "cost": 0.0015, "generation_id": "gen-1",
+                "resent": True,
             },
         ],
         "extra": {"tenant": "acme"},
@@ -127,7 +128,8 @@ def test_a_torn_line_is_no_record(cut: int) -> None:
     [
         {"time": "yesterday"}, {"time": 7}, {"time": None}, {"seconds": "1"}, {"seconds": True}, {"seconds": None},
         {"seconds": 1e300}, {"seconds": 10**400}, {"attempts": 7}, {"attempts": [7]}, {"attempts": [{}]},
-        {"attempts": [{"model": 7}]}, {"attempts": [{"model": "a", "status": "502"}]}, {"id": None},
+        {"attempts": [{"model": 7}]}, {"attempts": [{"model": "a", "status": "502"}]},
+        {"attempts": [{"model": "a", "resent": 1}]}, {"attempts": [{"model": "a", "events": True}]}, {"id": None},
         {"extra": 7},
     ],
     ids=str,
