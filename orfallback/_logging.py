@@ -77,8 +77,10 @@ class LoggingPlugin:
 
     def orfallback_call_finished(self, call: Call, error: BaseException | None) -> None:
         """Say that a call got no answer, half of one, or a plugin's."""
-        if Ending.of(call, error) is Ending.DEGRADED:
-            self._resorted(call)
+        if error is None:
+            if Ending.of(call, error) is Ending.DEGRADED:
+                self._resorted(call)
+            return
         if not isinstance(error, FallbackError):
             return
         if not call.attempts:
@@ -105,11 +107,10 @@ class LoggingPlugin:
             facts = _facts(call, attempt)
             self._log(logging.INFO, "✅", "Successfully connected using model: %s", facts["model"], **facts)
 
-    def _log(self, level: int, sign: str, text: str, /, *args: Any, **extra: Any) -> None:
+    def _log(self, level: int, sign: str, text: str, /, *args: str, **extra: Any) -> None:
         if logger.isEnabledFor(level):
             message = text if self._plain else f"{sign} {text}"
-            safe = [clean(arg, 2_000) if isinstance(arg, str) else arg for arg in args]
-            logger.log(level, message, *safe, extra=extra)
+            logger.log(level, message, *[clean(arg, 2_000) for arg in args], extra=extra)
 
 
 def _tried(call: Call) -> tuple[str, str]:

@@ -135,24 +135,24 @@ class Metrics(Collector):
                 return
             try:
                 self._counting = True
-                while self._events:
-                    amount, key = self._events.popleft()
-                    child = self._child(key)
+                events, children = self._events, self._children
+                while events:
+                    amount, key = events.popleft()
+                    child = children.get(key) or self._child(key)
                     if amount is not None:
                         child(amount)
             finally:
                 self._counting = False
 
     def _child(self, key: tuple[str, ...]) -> Callable[[float], object]:
-        found = self._children.get(key)
-        if found is None:
-            name, *labels = key
-            child = self._metrics[name].labels(*labels) if labels else self._metrics[name]
-            found = getattr(child, _METHODS[type(child)])
-            if name == "calls_in_progress":
-                found = functools.partial(_set_to_size, found, self.running[labels[0]])
-            self._children[key] = found
-        return found
+        """Make what counts for a key."""
+        name, *labels = key
+        child = self._metrics[name].labels(*labels) if labels else self._metrics[name]
+        method: Callable[[float], object] = getattr(child, _METHODS[type(child)])
+        if name == "calls_in_progress":
+            method = functools.partial(_set_to_size, method, self.running[labels[0]])
+        self._children[key] = method
+        return method
 
     # -- what rests --
 

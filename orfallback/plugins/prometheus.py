@@ -106,7 +106,7 @@ class Prometheus:
             note(cost_of(attempt.usage) or 0.0, "cost_usd_total", model)
         if self._metrics.rested(model) if attempt.verdict is None else attempt.verdict.scope is not Scope.CALL:
             self._metrics.refresh()
-        self._metrics.count()
+        # It is counted with what follows at once: the fallback, or the end of the call.
 
     def orfallback_falling_back(self, call: Call, attempt: Attempt, target: Target) -> None:
         """Count a fallback, or a retry: then both models are the same."""
