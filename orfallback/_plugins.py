@@ -15,6 +15,7 @@ import pluggy
 from orfallback import hookspecs
 from orfallback._classify import Classify
 from orfallback._delay import Delay
+from orfallback._hookcheck import check
 from orfallback._select import Select
 from orfallback._types import Attempt, Call, Outcome, Target
 from orfallback._verdict import Verdict
@@ -80,9 +81,10 @@ class PluginManager(_Manager):
         :param plugin: an object or module with functions named ``orfallback_*``.
         :param name: how logs and errors call it; its own name by default.
         :returns: the name.
-        :raises TypeError: for a class, where an instance is wanted.
+        :raises TypeError: for a class, where an instance is wanted, or for what is no function.
         :raises ValueError: if the plugin, or the name, is registered already.
-        :raises pluggy.PluginValidationError: for a hook that does not exist, or an option that it cannot have.
+        :raises pluggy.PluginValidationError: for a hook, an argument or an option that does not exist, and for a
+            function that would never run: one that is async, or yields.
         """
         if inspect.isclass(plugin):
             raise TypeError(f"register an instance of {plugin.__name__}, not the class")
@@ -90,8 +92,7 @@ class PluginManager(_Manager):
         if not hooks:
             raise TypeError(f"{plugin!r} is no plugin: it has no function named {_PREFIX}*")
         for hook in hooks:
-            if not inspect.isroutine(getattr(plugin, hook)):
-                raise TypeError(f"{hook} is no function: every attribute with this prefix is a hook")
+            check(plugin, hook)
         if self.is_registered(plugin):
             raise ValueError(f"this plugin is registered already, as {self.get_name(plugin)}")
         self._hooks = None
@@ -173,7 +174,8 @@ class PluginManager(_Manager):
                 if caller.name in hookspecs.DECIDING and impl.trylast:
                     problem = "trylast on a deciding hook lands behind the chain's own strategy and is never asked"
                     raise pluggy.PluginValidationError(plugin, f"{caller.name}: {problem}")
-                if caller.name in hookspecs.WATCHING and (impl.wrapper or impl.hookwrapper):
+                told = (*hookspecs.WATCHING, "orfallback_registered")
+                if caller.name in told and (impl.wrapper or impl.hookwrapper):
                     problem = "a watching hook is told, it cannot be wrapped"
                     raise pluggy.PluginValidationError(plugin, f"{caller.name}: {problem}")
 
