@@ -52,7 +52,9 @@ def loading(what: str, mend: str = "", *, module: str = "", plain: tuple[type[Ex
             why = f": {error.__cause__}" if error.__cause__ is not None else ""
             raise SetupFailed(f"{error}{why}", mend) from error
         if type(error) in (*_PLAIN, *plain):
-            raise SetupFailed(f"{what}: {error.args[0] if error.args else type(error).__name__}", mend) from error
+            why = str(error.args[0]) if error.args else type(error).__name__
+            # Of an installed plugin the library tells the name as well.
+            raise SetupFailed(why if why.startswith(what) else f"{what}: {why}", mend) from error
         named = all(part.isidentifier() for part in module.split("."))
         seen = f'The traceback is shown by: python -c "import {module}"' if named else mend
         raise SetupFailed(f"{what}: {type(error).__name__}: {error}", seen) from error
