@@ -36,7 +36,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "hooks.md
 PREFIX = "orfallback_"
 HOOKS = [name for name in vars(hookspecs) if name.startswith(PREFIX)]
 #: What every section's table has, beside its arguments.
-FIRST, LAST = ["how often", "thread"], ["answer", "an exception"]
+FIRST, LAST = ["when", "how often", "thread"], ["answer", "an exception"]
 
 
 def text() -> str:
@@ -82,7 +82,7 @@ def test_a_signature_is_that_of_the_specification(hook: str) -> None:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_a_section_explains_each_argument(hook: str) -> None:
-    """The table of a section tells how often, where, each argument in order, the answer and what an exception does."""
+    """A section tells when, how often and where, each argument in order, the answer, and what an exception does."""
     extra = ["anything else"] if hook in DECIDING else []
     assert [*rows(hook)] == [*FIRST, *arguments(hook), *LAST, *extra]
 
