@@ -94,7 +94,7 @@ MISTAKES = {
         "orfallback_registered: a watching hook is told, it cannot be wrapped",
     ),
     "functools.partial": (
-        "orfallback_call_started = __import__('functools').partial(print, 'started')",
+        "def __init__(self): self.orfallback_call_started = __import__('functools').partial(print, 'started')",
         "orfallback_call_started is no function of Plugin but a partial; every attribute with this prefix is a hook",
     ),
     "a function that is not Python's": (
