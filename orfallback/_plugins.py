@@ -15,6 +15,7 @@ import pluggy
 from orfallback import hookspecs
 from orfallback._classify import Classify
 from orfallback._delay import Delay
+from orfallback._hookcheck import check
 from orfallback._select import Select
 from orfallback._types import Attempt, Call, Outcome, Target
 from orfallback._verdict import Verdict
@@ -80,9 +81,10 @@ class PluginManager(_Manager):
         :param plugin: an object or module with functions named ``orfallback_*``.
         :param name: how logs and errors call it; its own name by default.
         :returns: the name.
-        :raises TypeError: for a class, where an instance is wanted.
+        :raises TypeError: for a class, where an instance is wanted, or for what is no function.
         :raises ValueError: if the plugin, or the name, is registered already.
-        :raises pluggy.PluginValidationError: for a hook that does not exist, or an option that it cannot have.
+        :raises pluggy.PluginValidationError: for a hook, an argument or an option that does not exist, and for a
+            function that would never run: one that is async, or yields.
         """
         if inspect.isclass(plugin):
             raise TypeError(f"register an instance of {plugin.__name__}, not the class")
@@ -90,8 +92,7 @@ class PluginManager(_Manager):
         if not hooks:
             raise TypeError(f"{plugin!r} is no plugin: it has no function named {_PREFIX}*")
         for hook in hooks:
-            if not inspect.isroutine(getattr(plugin, hook)):
-                raise TypeError(f"{hook} is no function: every attribute with this prefix is a hook")
+            check(plugin, hook)
         if self.is_registered(plugin):
             raise ValueError(f"this plugin is registered already, as {self.get_name(plugin)}")
         self._hooks = None
@@ -123,12 +124,16 @@ class PluginManager(_Manager):
                     self.unregister(plugin)
                     raise
 
-    def load_entry_points(self, *names: str) -> list[str]:
-        """Load and register installed plugins of the entry point group ``orfallback``.
+    def load_entry_points(self, *names: str, chain: object = None) -> list[str]:
+        """Load and register installed plugins of the entry point group ``orfallback``, up to one that cannot be used.
 
         :param names: which; none means all that other packages bring.
+        :param chain: the chain that each is told of, if any.
         :returns: the names of those that were loaded now.
         :raises LookupError: if one of the names is not installed, or cannot be imported.
+        :raises TypeError: for a class that cannot be called without arguments, or what is no plugin.
+        :raises ValueError: for a plugin that is registered already, or that its class raises.
+        :raises pluggy.PluginValidationError: for a hook, an argument or an option that does not exist.
         """
         found = installed()
         missing = set(names) - set(found)
@@ -140,12 +145,9 @@ class PluginManager(_Manager):
         for name in names or sorted(name for name, point in found.items() if not comes_with_us(point)):
             if self.has_plugin(name) or self.is_blocked(name):
                 continue
-            try:
-                plugin = found[name].load()
-            except (ImportError, AttributeError) as error:
-                dist = found[name].dist
-                raise LookupError(f"plugin {name} of {dist.name if dist else '?'} cannot be imported") from error
-            self.register(plugin() if inspect.isclass(plugin) else plugin, name)
+            plugin = self._load(found[name])
+            if chain is not None:
+                self.introduce(plugin, chain)
             loaded.append(name)
         return loaded
 
@@ -155,6 +157,22 @@ class PluginManager(_Manager):
         if hooks is None or hooks.tracing is not self.tracing:
             hooks = self._hooks = Hooks(self, tracing=self.tracing)
         return hooks
+
+    def _load(self, point: importlib.metadata.EntryPoint) -> object:
+        named = f"plugin {point.name} of {point.dist.name if point.dist else '?'}"
+        try:
+            plugin = point.load()
+        except (ImportError, AttributeError) as error:
+            raise LookupError(f"{named} cannot be imported") from error
+        try:
+            plugin = plugin() if inspect.isclass(plugin) else plugin
+            self.register(plugin, point.name)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{named} cannot be loaded: {error}") from error
+        except pluggy.PluginValidationError as error:
+            raise pluggy.PluginValidationError(plugin, f"{named} cannot be loaded: {error}") from error
+        return plugin
 
     def _name_for(self, plugin: object) -> str:
         name = stem = getattr(plugin, "__name__", None) or type(plugin).__name__
@@ -173,7 +191,8 @@ class PluginManager(_Manager):
                 if caller.name in hookspecs.DECIDING and impl.trylast:
                     problem = "trylast on a deciding hook lands behind the chain's own strategy and is never asked"
                     raise pluggy.PluginValidationError(plugin, f"{caller.name}: {problem}")
-                if caller.name in hookspecs.WATCHING and (impl.wrapper or impl.hookwrapper):
+                told = (*hookspecs.WATCHING, "orfallback_registered")
+                if caller.name in told and (impl.wrapper or impl.hookwrapper):
                     problem = "a watching hook is told, it cannot be wrapped"
                     raise pluggy.PluginValidationError(plugin, f"{caller.name}: {problem}")
 

@@ -20,7 +20,7 @@ ROWS: list[set[str]] = [
     {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub", "_needs"},
     {
         "_signal", "_joiner", "_transport", "_backoff", "_cooldown", "_roster", "_failure", "_completion", "_tee",
-        "_payload", "_weighted", "_ending",
+        "_payload", "_weighted", "_ending", "_hookcheck",
     },
     {"_exchange", "_logging", "_classify", "_config", "_health", "_record"},
     {"_chunks", "_plugins", "_through", "plugins"},
@@ -44,7 +44,7 @@ THIRD_PARTIES = {
         "wsgi",
     },
     "urllib3": {"_asked", "_chain", "_exchange", "_faults", "_handed", "_sockets", "_tee", "_through", "cli"},
-    "pluggy": {"cli", "hookspecs", "_plugins"},
+    "pluggy": {"cli", "hookspecs", "_hookcheck", "_plugins"},
     "sseclient": {"_sse"},
     "click": {"cli"},
     "rich": {"cli"},

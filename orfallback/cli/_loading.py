@@ -56,7 +56,9 @@ def loading(
             raise SetupFailed(f"{error}{why}", mend) from error
         if type(error) in (*_PLAIN, *plain):
             mend = correct if correct and type(error) in plain else mend
-            raise SetupFailed(f"{what}: {error.args[0] if error.args else type(error).__name__}", mend) from error
+            why = str(error.args[0]) if error.args else type(error).__name__
+            # Of an installed plugin the library tells the name as well.
+            raise SetupFailed(why if why.startswith(what) else f"{what}: {why}", mend) from error
         named = all(part.isidentifier() for part in module.split("."))
         seen = f'The traceback is shown by: python -c "import {module}"' if named else mend
         raise SetupFailed(f"{what}: {type(error).__name__}: {error}", seen) from error
