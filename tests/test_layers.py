@@ -55,6 +55,7 @@ THIRD_PARTIES = {
     "redis": {"stores"},
     # Of type checkers, for them alone.
     "_typeshed": {"wsgi"},
+    "prometheus_client": {"cli"},
     "pytest": {"testing"},
 }  # fmt: skip
 

@@ -1,0 +1,134 @@
+"""The table of models: the columns that the width has room for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from orfallback.cli._console import span
+from orfallback.cli._top._figures import Figures, Model
+from orfallback.cli._top._numbers import UNKNOWN, count, dollars, number, percent, seconds
+
+_GAP = 2
+# A model and a note get no less room, where they need it (columns).
+_NARROWEST_MODEL, _NARROWEST_NOTE = 18, 12
+# From here on something is wrong, or badly wrong.
+_WELL, _ILL = 0.9, 0.5
+
+
+class _Column(NamedTuple):
+    """A column of figures.
+
+    :ivar title: what stands above it.
+    :ivar width: the most that its figures need (columns).
+    :ivar figure: what it tells of a model.
+    """
+
+    title: str
+    width: int
+    figure: Callable[[Figures, Model], str]
+
+
+def _hourly(figures: Figures, model: Model) -> float | None:
+    rate = figures.rate(model.cost)
+    return None if rate is None else rate * 3600
+
+
+# As they stand; those that are needed most come first.
+_FIGURES = (
+    _Column("tries/s", 7, lambda figures, model: number(figures.rate(model.attempts))),
+    _Column("answered", 8, lambda _, model: percent(model.share)),
+    _Column("p50", 6, lambda _, model: seconds(model.seconds.p50)),
+    _Column("p95", 6, lambda _, model: seconds(model.seconds.p95)),
+    _Column("1st p50", 7, lambda _, model: seconds(model.first_token.p50)),
+    _Column("1st p95", 7, lambda _, model: seconds(model.first_token.p95)),
+    _Column("tokens/s", 8, lambda figures, model: number(figures.rate(model.tokens))),
+    _Column("$/hour", 7, lambda figures, model: dollars(_hourly(figures, model))),
+)
+# p95 alone says more than p50 alone; tokens and money more than the tail of first tokens.
+_IMPORTANCE = (0, 1, 3, 2, 4, 6, 7, 5)
+
+
+def table(figures: Figures, width: int, rows: int) -> Iterator[Text]:
+    """Yield the lines of the table, its head first.
+
+    :param figures: of the window.
+    :param width: of a line (columns).
+    :param rows: how many models there is room for; the busiest are told.
+    """
+    models = chosen(figures.models, rows)
+    notes = [_note(model) for model in models]
+    longest = max((cell_len(model.model) for model in models), default=0)
+    widest = max((note.cell_len for note in notes), default=0)
+    columns, name, room = _fit(width, max(longest, len("model")), max(widest, len("not answered")))
+    head = [f"{'model':{name}}", *(f"{column.title:>{column.width}}" for column in columns), "not answered"]
+    yield line(Text((" " * _GAP).join(head), style="dim"), width)
+    for model, note in zip(models, notes, strict=True):
+        row = cut(Text(model.model, style="bold" if model.attempts else "dim"), name, pad=True)
+        for column in columns:
+            text = column.figure(figures, model)
+            row.append(" " * _GAP).append(f"{text:>{column.width}}", style=_style(column, model, text))
+        row.append(" " * _GAP).append(cut(note, room))
+        yield line(row, width)
+    missing = len(figures.models) - len(models)
+    if missing:
+        yield line(Text(f"and {missing} more", style="dim"), width)
+
+
+def chosen(models: Sequence[Model], rows: int) -> list[Model]:
+    """Return as many models as there are rows for, one of them kept for telling how many are missing."""
+    if len(models) <= rows:
+        return list(models)
+    busiest = sorted(models, key=lambda model: (-model.attempts, model.model))[: max(rows - 1, 0)]
+    return [model for model in models if model in busiest]
+
+
+def _fit(width: int, longest: int, widest: int) -> tuple[list[_Column], int, int]:
+    """Return the columns that fit, and the room for the model's name and for the note."""
+    name, note = min(longest, _NARROWEST_MODEL), min(widest, _NARROWEST_NOTE)
+    left = width - name - note - _GAP
+    fit: set[int] = set()
+    for place in _IMPORTANCE:
+        left -= _FIGURES[place].width + _GAP
+        if left < 0:
+            left += _FIGURES[place].width + _GAP
+            break
+        fit.add(place)
+    more = min(left, longest - name)
+    return [_FIGURES[place] for place in sorted(fit)], name + more, note + left - more
+
+
+def _style(column: _Column, model: Model, text: str) -> str:
+    if text == UNKNOWN:
+        return "dim"
+    if column.title != "answered" or model.share is None or model.share >= _WELL:
+        return ""
+    return "yellow" if model.share >= _ILL else "bold red"
+
+
+def _note(model: Model) -> Text:
+    """Return whether a model rests, and what kept it from answering."""
+    note = Text()
+    if model.rests:
+        note.append("rests" if math.isinf(model.rests) else f"rests {span(math.ceil(model.rests))}", style="yellow")
+    told = [f"{reason} {count(times)}" for reason, times in model.reasons.items()]
+    return note.append(", " if note and told else "").append(", ".join(told))
+
+
+def line(text: Text, width: int) -> Text:
+    """Return a text as one line that is no wider."""
+    text = cut(text, width)
+    text.no_wrap = True
+    text.overflow = "crop"
+    return text
+
+
+def cut(text: Text, width: int, *, pad: bool = False) -> Text:
+    """Return a text that is cut to a width, or padded to it."""
+    text = text.copy()
+    text.truncate(max(width, 0), overflow="ellipsis", pad=pad)
+    return text
