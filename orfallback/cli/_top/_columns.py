@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from orfallback.cli._console import span
@@ -14,8 +14,8 @@ from orfallback.cli._top._figures import Figures, Model
 from orfallback.cli._top._numbers import UNKNOWN, count, dollars, number, percent, seconds
 
 _GAP = 2
-# A model and a note get no less room, where they need it (columns).
-_NARROWEST_MODEL, _NARROWEST_NOTE = 18, 12
+# A model gets no less room, where it needs it; a note that much, or so little beside the first three figures (columns).
+_NAME, _NOTE, _LITTLE_NOTE = 16, 22, 14
 # From here on something is wrong, or badly wrong.
 _WELL, _ILL = 0.9, 0.5
 
@@ -51,6 +51,9 @@ _FIGURES = (
 )
 # p95 alone says more than p50 alone; tokens and money more than the tail of first tokens.
 _IMPORTANCE = (0, 1, 3, 2, 4, 6, 7, 5)
+_FIRST = 3
+# Above what kept a model from answering.
+_WHY = "not answered"
 
 
 def table(figures: Figures, width: int, rows: int) -> Iterator[Text]:
@@ -62,13 +65,14 @@ def table(figures: Figures, width: int, rows: int) -> Iterator[Text]:
     """
     models = chosen(figures.models, rows)
     notes = [_note(model) for model in models]
-    longest = max((cell_len(model.model) for model in models), default=0)
-    widest = max((note.cell_len for note in notes), default=0)
-    columns, name, room = _fit(width, max(longest, len("model")), max(widest, len("not answered")))
-    head = [f"{'model':{name}}", *(f"{column.title:>{column.width}}" for column in columns), "not answered"]
+    longest = max([len("model"), *(cell_len(model.model) for model in models)])
+    widest = max([len(_WHY), *(note.cell_len for note in notes)])
+    columns, name, room = _fit(width, longest, widest)
+    names = fitted([model.model for model in models], name)
+    head = [f"{'model':{name}}", *(f"{column.title:>{column.width}}" for column in columns), _WHY]
     yield line(Text((" " * _GAP).join(head), style="dim"), width)
-    for model, note in zip(models, notes, strict=True):
-        row = cut(Text(model.model, style="bold" if model.attempts else "dim"), name, pad=True)
+    for model, shown_as, note in zip(models, names, notes, strict=True):
+        row = cut(Text(shown_as, style="bold" if model.attempts else "dim"), name, pad=True)
         for column in columns:
             text = column.figure(figures, model)
             row.append(" " * _GAP).append(f"{text:>{column.width}}", style=_style(column, model, text))
@@ -89,17 +93,19 @@ def chosen(models: Sequence[Model], rows: int) -> list[Model]:
 
 def _fit(width: int, longest: int, widest: int) -> tuple[list[_Column], int, int]:
     """Return the columns that fit, and the room for the model's name and for the note."""
-    name, note = min(longest, _NARROWEST_MODEL), min(widest, _NARROWEST_NOTE)
-    left = width - name - note - _GAP
-    fit: set[int] = set()
+    name, note = min(longest, _NAME), min(widest, _NOTE)
+    little = min(widest, _LITTLE_NOTE)
+    fit: list[int] = []
     for place in _IMPORTANCE:
-        left -= _FIGURES[place].width + _GAP
-        if left < 0:
-            left += _FIGURES[place].width + _GAP
+        needed = sum(_FIGURES[each].width + _GAP for each in [*fit, place]) + name + _GAP
+        if needed + (little if len(fit) < _FIRST else note) > width:
             break
-        fit.add(place)
-    more = min(left, longest - name)
-    return [_FIGURES[place] for place in sorted(fit)], name + more, note + left - more
+        fit.append(place)
+    columns = [_FIGURES[place] for place in sorted(fit)]
+    left = width - sum(column.width + _GAP for column in columns) - name - _GAP
+    # What the note does not need is the model's, and then the note's again.
+    more = max(min(left - min(widest, max(left, 0), _NOTE), longest - name), 0)
+    return columns, name + more, left - more
 
 
 def _style(column: _Column, model: Model, text: str) -> str:
@@ -117,6 +123,28 @@ def _note(model: Model) -> Text:
         note.append("rests" if math.isinf(model.rests) else f"rests {span(math.ceil(model.rests))}", style="yellow")
     told = [f"{reason} {count(times)}" for reason, times in model.reasons.items()]
     return note.append(", " if note and told else "").append(", ".join(told))
+
+
+def fitted(models: Sequence[str], width: int) -> list[str]:
+    """Return models' ids in so many columns: without vendors if that helps, and told apart by their ends.
+
+    :param models: their ids.
+    :param width: the most that each may take.
+    """
+    if all(cell_len(model) <= width for model in models):
+        return list(models)
+    own = [model.rpartition("/")[2] or model for model in models]
+    if len(set(own)) < len(set(models)):
+        own = list(models)
+    return [_shortened(model, width) for model in own]
+
+
+def _shortened(model: str, width: int) -> str:
+    """Return an id without its middle, where versions and sizes seldom stand."""
+    if cell_len(model) <= width:
+        return model
+    end = set_cell_size(model[::-1], (width - 1) // 2).rstrip()[::-1]
+    return f"{set_cell_size(model, width - 1 - cell_len(end)).rstrip()}…{end}"
 
 
 def line(text: Text, width: int) -> Text:

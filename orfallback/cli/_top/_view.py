@@ -13,7 +13,7 @@ from rich.text import Text
 from orfallback import Ending
 from orfallback.cli._console import SIGNS, span
 from orfallback.cli._shown import shown
-from orfallback.cli._top._columns import cut, line, table
+from orfallback.cli._top._columns import cut, fitted, line, table
 from orfallback.cli._top._figures import PIECES, Figures
 from orfallback.cli._top._numbers import count, number, percent, seconds
 from orfallback.cli._top._sources import Look
@@ -28,6 +28,8 @@ _LABEL, _RATE = 11, 6
 # What is said of a course gets so much room before the course itself grows (columns).
 _WORDS = 46
 _CELLS = (60, 30, 20, 15, 12)
+# More fallbacks than any terminal shows are not laid out.
+_MOST_FALLS = 100
 # What stands for what a terminal of ASCII alone cannot show.
 _PLAIN = str.maketrans("…→·", "~>-")
 
@@ -164,23 +166,33 @@ def _joined(words: Sequence[str], room: int) -> str:
 
 def _falls(figures: Figures, frame: Frame) -> Iterator[Text]:
     """Yield the lines that tell of fallbacks, a title first."""
-    if figures.latest:
-        yield line(Text("latest fallbacks", style="dim"), frame.width)
-        for fall in figures.latest:
-            head = time.strftime("%H:%M:%S", time.localtime(fall.at))
-            wait = f", waited {seconds(fall.wait)}" if fall.wait else ""
-            yield _hop(head, fall.start, fall.goal, f"{fall.reason}{wait}", frame.width)
+    latest = figures.latest[:_MOST_FALLS]
+    if latest:
+        rows = [
+            (time.strftime("%H:%M:%S", time.localtime(fall.at)), fall.reason, seconds(fall.wait) if fall.wait else "")
+            for fall in latest
+        ]
+        pairs = [(fall.start, fall.goal) for fall in latest]
+        yield from _hops("latest fallbacks", rows, pairs, frame)
     elif figures.hops:
-        yield line(Text("fallbacks", style="dim"), frame.width)
-        for hops in figures.hops:
-            yield _hop(f"{count(hops.times):>8}", hops.start, hops.goal, hops.reason, frame.width)
+        hops = figures.hops[:_MOST_FALLS]
+        rows = [(f"{count(each.times):>8}", each.reason, "") for each in hops]
+        yield from _hops("fallbacks", rows, [(each.start, each.goal) for each in hops], frame)
 
 
-def _hop(head: str, start: str, goal: str, why: str, width: int) -> Text:
-    """Return one line, in which both models are cut alike if they have to be."""
-    room = width - len(head) - cell_len(why) - 3 * 2 - 1
-    names = [Text(start), Text(goal)]
-    half = room // 2
-    spare = [max(half - name.cell_len, 0) for name in names]
-    first, second = (cut(name, half + other) for name, other in zip(names, reversed(spare), strict=True))
-    return line(Text.assemble((head, "dim"), "  ", first, (" → ", "dim"), second, "  ", (why, "yellow")), width)
+def _hops(
+    title: str, rows: Sequence[tuple[str, str, str]], pairs: Sequence[tuple[str, str]], frame: Frame
+) -> Iterator[Text]:
+    """Yield a line for each fallback: when or how often, why, the wait before the next model, and both models."""
+    yield line(Text(title, style="dim"), frame.width)
+    why = max(cell_len(reason) for _, reason, _ in rows)
+    waits = max(len(wait) for *_, wait in rows)
+    left = frame.width - 8 - 2 - why - 2 - (waits + 2 if waits else 0)
+    width = max((left - 3) // 2, 8)
+    starts, goals = (fitted([pair[place] for pair in pairs], width) for place in (0, 1))
+    widest = max(map(cell_len, starts))
+    for (head, reason, wait), start, goal in zip(rows, starts, goals, strict=True):
+        row = Text.assemble((head, "dim"), "  ", cut(Text(reason, style="yellow"), why, pad=True), "  ")
+        row.append(f"{wait:>{waits}}  " if waits else "", style="dim")
+        row.append(cut(Text(start), widest, pad=True)).append(" → ", style="dim").append(goal)
+        yield line(row, frame.width)
