@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -117,6 +119,10 @@ def served(reply: Callable[[http.server.BaseHTTPRequestHandler], Reply | None], 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def setup(self) -> None:
+            connections.append(self.request)
+            super().setup()
+
         def do_GET(self) -> None:
             answer = reply(self)
             if answer is None:
@@ -139,6 +145,7 @@ def served(reply: Callable[[http.server.BaseHTTPRequestHandler], Reply | None], 
         def handle_error(self, *_: object) -> None:
             """A client that left is none."""
 
+    connections: list[socket.socket] = []
     server = Server(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -148,6 +155,10 @@ def served(reply: Callable[[http.server.BaseHTTPRequestHandler], Reply | None], 
         server.shutdown()
         server.server_close()
         thread.join()
+        for connection in connections:
+            # Those that are kept end with the server, as they do with its process.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def told(text: str | Callable[[], str]) -> Callable[[http.server.BaseHTTPRequestHandler], Reply]:

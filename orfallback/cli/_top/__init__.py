@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -58,7 +59,8 @@ def top(source: str | None, interval: float, window: float, once: bool, want_jso
     watched = _source(source or os.environ.get(CALL_LOG, ""), window, token_env)
     console = output()
     if once or want_json or not is_terminal(sys.stdout) or console.is_dumb_terminal:
-        look = _look(watched, interval)
+        with contextlib.closing(watched):
+            look = _look(watched, interval)
         if want_json:
             click.echo(json.dumps(as_json(watched.name, look), indent=2))
         else:
@@ -116,8 +118,7 @@ def _metrics(url: str, window: float, token_env: str | None) -> Source:
         raise SetupFailed(
             "a metrics endpoint needs prometheus-client", "pip install 'orfallback[prometheus]'"
         ) from None
-    page = Page(_checked(url), _token(token_env))
-    return MetricsSource(page.name, page.fetch, parse, window, SystemClock())
+    return MetricsSource(Page(_checked(url), _token(token_env)), parse, window, SystemClock())
 
 
 def _checked(url: str) -> str:

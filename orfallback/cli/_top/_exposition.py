@@ -13,7 +13,7 @@ from orfallback.cli._top._metrics import NAMES
 #: A gateway tells some 40 values for each of its models.
 MOST_VALUES = 20_000
 # The parser's time grows with the square of a line's length (characters).
-_LONGEST_LINE = 8_192
+_LONGEST_LINE = 2_048
 # The longest model's id, and the most that a value can say (what is larger is nonsense).
 _LONGEST_LABEL = 200
 _MOST = 1e15

@@ -32,6 +32,8 @@ class Wants(Protocol):
 class Poller:
     """Looks at a source again and again, in a thread of its own: one that hangs holds up no key.
 
+    In the end it closes the source.
+
     :param source: the source.
     :param interval: seconds from the beginning of one look to that of the next.
     """
@@ -58,14 +60,15 @@ class Poller:
         return self._latest
 
     def _run(self) -> None:
-        while not self._over.is_set():
-            began = time.monotonic()
-            try:
+        try:
+            while not self._over.is_set():
+                began = time.monotonic()
                 self._latest = self._source.look()
-            except BaseException as error:  # noqa: BLE001 - raised above, in the thread that has the terminal
-                self._error = error
-                return
-            self._over.wait(max(began + self._interval - time.monotonic(), 0.0))
+                self._over.wait(max(began + self._interval - time.monotonic(), 0.0))
+        except BaseException as error:  # noqa: BLE001 - raised above, in the thread that has the terminal
+            self._error = error
+        finally:
+            self._source.close()
 
 
 def watch(source: Source, interval: float, console: Console) -> None:

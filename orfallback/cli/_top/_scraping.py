@@ -52,6 +52,7 @@ class Page:
         adapter = WatchedAdapter(pool_maxsize=1)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
+        self._session = session
         self._transport = Transport(session)
 
     def fetch(self) -> str:
@@ -69,6 +70,10 @@ class Page:
         except Cut as cut:
             raise Unread(f"cannot be read: {cut.detail}") from None
         return content.decode(errors="replace")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
 
     def _send(self) -> Exchange:
         clock = SystemClock()

@@ -53,13 +53,29 @@ class Source(Protocol):
     def look(self) -> Look:
         """Look at it; no source that fails raises anything."""
 
+    def close(self) -> None:
+        """Look at it no more."""
+
+
+class Pages(Protocol):
+    """Where a metrics endpoint's page comes from."""
+
+    @property
+    def name(self) -> str:
+        """What it is called, fit for a terminal."""
+
+    def fetch(self) -> str:
+        """Return what it says now, or raise :exc:`Unread`."""
+
+    def close(self) -> None:
+        """Fetch no more."""
+
 
 class MetricsSource:
     """A metrics endpoint.
 
-    :param name: what it is called.
-    :param fetch: returns what it says now, or raises :exc:`Unread`.
-    :param parse: reads that, or raises ValueError with a sentence.
+    :param page: its page.
+    :param parse: reads what that says, or raises ValueError with a sentence.
     :param window: how long the window is, in seconds.
     :param clock: the time.
     """
@@ -67,11 +83,9 @@ class MetricsSource:
     # Counters say something when they have grown.
     looks = 2
 
-    def __init__(
-        self, name: str, fetch: Callable[[], str], parse: Callable[[str], Scrape], window: float, clock: Clock
-    ) -> None:
-        self.name = name
-        self._fetch = fetch
+    def __init__(self, page: Pages, parse: Callable[[str], Scrape], window: float, clock: Clock) -> None:
+        self.name = page.name
+        self._page = page
         self._parse = parse
         self._clock = clock
         self._counters = Counters(window)
@@ -81,7 +95,7 @@ class MetricsSource:
     def look(self) -> Look:
         """Fetch the page once; while it cannot be, the figures stay what they were."""
         try:
-            scrape = self._parse(self._fetch())
+            scrape = self._parse(self._page.fetch())
         except (Unread, ValueError) as error:
             now = self._clock.time()
             self._since = self._since or now
@@ -91,6 +105,10 @@ class MetricsSource:
         self._counters.take(at, scrape)
         self._figures = _metrics.figures(self._counters, scrape, at, now)
         return Look(now, self._figures, notes=tuple(self._notes(at, now)))
+
+    def close(self) -> None:
+        """Close its connection."""
+        self._page.close()
 
     def _notes(self, at: float, now: float) -> Iterator[str]:
         restarts = self._counters.restarts
@@ -132,6 +150,10 @@ class LogSource:
         now = self._clock.time()
         self._since = (self._since or now) if trouble else 0.0
         return Look(now, self._window.figures(now), trouble, self._since, tuple(self._notes(now)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tail.close()
 
     def _take(self, line: bytes) -> None:
         record = from_line(line)

@@ -66,7 +66,8 @@ class Tail:
         lines: list[bytes] = []
         if self._file is not None:
             # The last words, and what had no end, which will get none.
-            lines = [*self._drain(self._file), self._rest]
+            lines = self._drain(self._file)
+            lines += [self._rest] if self._rest else []
             self.close()
         status = os.fstat(file.fileno())
         self._file, self._identity = file, (status.st_dev, status.st_ino)

@@ -97,7 +97,7 @@ def _remarks(look: Look, frame: Frame, most: int) -> list[Text]:
     told = list(look.notes)
     if look.trouble:
         since = time.strftime("%H:%M:%S", time.localtime(look.since))
-        told.insert(0, f"{look.trouble} (since {since})")
+        told.insert(0, f"since {since} {look.trouble}")
     lines: list[Text] = []
     for each in told:
         first = f"{sign if frame.pretty else plain} "
