@@ -14,8 +14,8 @@ from orfallback.cli._top._figures import Figures, Model
 from orfallback.cli._top._numbers import UNKNOWN, count, dollars, number, percent, seconds
 
 _GAP = 2
-# A model gets no less room, where it needs it; a note that much, or so little beside the first three figures (columns).
-_NAME, _NOTE, _LITTLE_NOTE = 16, 22, 14
+# The room that a model's id and a note get beside the first figures, and beside more of them (columns).
+_LITTLE, _ROOM = (16, 14), (22, 20)
 # From here on something is wrong, or badly wrong.
 _WELL, _ILL = 0.9, 0.5
 
@@ -49,8 +49,8 @@ _FIGURES = (
     _Column("tokens/s", 8, lambda figures, model: number(figures.rate(model.tokens))),
     _Column("$/hour", 7, lambda figures, model: dollars(_hourly(figures, model))),
 )
-# p95 alone says more than p50 alone; tokens and money more than the tail of first tokens.
-_IMPORTANCE = (0, 1, 3, 2, 4, 6, 7, 5)
+# A tail says more than a middle, and how long one waits for the first word more than for the last.
+_IMPORTANCE = (0, 1, 3, 4, 2, 6, 7, 5)
 _FIRST = 3
 # Above what kept a model from answering.
 _WHY = "not answered"
@@ -66,8 +66,7 @@ def table(figures: Figures, width: int, rows: int) -> Iterator[Text]:
     models = chosen(figures.models, rows)
     notes = [_note(model) for model in models]
     longest = max([len("model"), *(cell_len(model.model) for model in models)])
-    widest = max([len(_WHY), *(note.cell_len for note in notes)])
-    columns, name, room = _fit(width, longest, widest)
+    columns, name, room = _fit(width, longest)
     names = fitted([model.model for model in models], name)
     head = [f"{'model':{name}}", *(f"{column.title:>{column.width}}" for column in columns), _WHY]
     yield line(Text((" " * _GAP).join(head), style="dim"), width)
@@ -91,21 +90,23 @@ def chosen(models: Sequence[Model], rows: int) -> list[Model]:
     return [model for model in models if model in busiest]
 
 
-def _fit(width: int, longest: int, widest: int) -> tuple[list[_Column], int, int]:
-    """Return the columns that fit, and the room for the model's name and for the note."""
-    name, note = min(longest, _NAME), min(widest, _NOTE)
-    little = min(widest, _LITTLE_NOTE)
+def _fit(width: int, longest: int) -> tuple[list[_Column], int, int]:
+    """Return the columns that fit, and the room for the model's id and for the note.
+
+    Which ones those are depends on the width alone: none comes and goes with what is told.
+    """
     fit: list[int] = []
     for place in _IMPORTANCE:
-        needed = sum(_FIGURES[each].width + _GAP for each in [*fit, place]) + name + _GAP
-        if needed + (little if len(fit) < _FIRST else note) > width:
+        needed = sum(_FIGURES[each].width + _GAP for each in [*fit, place]) + _GAP
+        if needed + sum(_LITTLE if len(fit) < _FIRST else _ROOM) > width:
             break
         fit.append(place)
     columns = [_FIGURES[place] for place in sorted(fit)]
-    left = width - sum(column.width + _GAP for column in columns) - name - _GAP
-    # What the note does not need is the model's, and then the note's again.
-    more = max(min(left - min(widest, max(left, 0), _NOTE), longest - name), 0)
-    return columns, name + more, left - more
+    name, note = _LITTLE if len(fit) <= _FIRST else _ROOM
+    left = width - sum(column.width + _GAP for column in columns) - _GAP
+    # What is left over is the id's, as far as it needs it.
+    name = max(min(longest, left - note), min(name, left), 0)
+    return columns, name, left - name
 
 
 def _style(column: _Column, model: Model, text: str) -> str:
@@ -126,22 +127,33 @@ def _note(model: Model) -> Text:
 
 
 def fitted(models: Sequence[str], width: int) -> list[str]:
-    """Return models' ids in so many columns: without vendors if that helps, and told apart by their ends.
+    """Return models' ids in so many columns: without vendors if they do not fit, and then without their middles."""
+    if max(map(cell_len, models), default=0) > width:
+        models = _own(models)
+    return [_shortened(model, width) for model in models]
 
-    :param models: their ids.
-    :param width: the most that each may take.
-    """
-    if all(cell_len(model) <= width for model in models):
-        return list(models)
+
+def beside(starts: Sequence[str], goals: Sequence[str], width: int) -> tuple[list[str], list[str]]:
+    """Return models' ids for two columns that share so many columns of a terminal."""
+    first, second = (max(map(cell_len, models), default=0) for models in (starts, goals))
+    if first + second > width:
+        own = _own([*starts, *goals])
+        starts, goals = own[: len(starts)], own[len(starts) :]
+        first, second = (max(map(cell_len, models), default=0) for models in (starts, goals))
+    # What one does not need of its half is the other's.
+    room = min(first, max(width // 2, width - second))
+    return [_shortened(each, room) for each in starts], [_shortened(each, width - room) for each in goals]
+
+
+def _own(models: Sequence[str]) -> list[str]:
+    """Return ids without their vendors, unless two are told apart by them alone."""
     own = [model.rpartition("/")[2] or model for model in models]
-    if len(set(own)) < len(set(models)):
-        own = list(models)
-    return [_shortened(model, width) for model in own]
+    return own if len(set(own)) == len(set(models)) else list(models)
 
 
 def _shortened(model: str, width: int) -> str:
     """Return an id without its middle, where versions and sizes seldom stand."""
-    if cell_len(model) <= width:
+    if cell_len(model) <= width or width < 1:
         return model
     end = set_cell_size(model[::-1], (width - 1) // 2).rstrip()[::-1]
     return f"{set_cell_size(model, width - 1 - cell_len(end)).rstrip()}…{end}"

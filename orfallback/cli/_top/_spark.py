@@ -21,9 +21,9 @@ def spark(values: Sequence[float], most: float, cells: int, *, pretty: bool = Tr
     size = len(values) // cells
     line = []
     for start in range(0, size * cells, size):
-        share = sum(values[start : start + size]) / (most * size) if most > 0 else 0.0
+        share = min(sum(values[start : start + size]) / (most * size), 1.0) if most > 0 else 0.0
         # A failure among thousands of calls is still seen.
-        line.append(" " if share <= 0 else bars[min(int(share * len(bars)), len(bars) - 1)])
+        line.append(bars[min(int(share * len(bars)), len(bars) - 1)] if share > 0 else " ")
     return "".join(line)
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from orfallback import Ending
 from orfallback.cli._console import SIGNS, span
 from orfallback.cli._shown import shown
-from orfallback.cli._top._columns import cut, fitted, line, table
+from orfallback.cli._top._columns import beside, cut, line, table
 from orfallback.cli._top._figures import PIECES, Figures
 from orfallback.cli._top._numbers import count, number, percent, seconds
 from orfallback.cli._top._sources import Look
@@ -173,11 +173,11 @@ def _falls(figures: Figures, frame: Frame) -> Iterator[Text]:
             for fall in latest
         ]
         pairs = [(fall.start, fall.goal) for fall in latest]
-        yield from _hops("latest fallbacks", rows, pairs, frame)
+        yield from _hops("latest fallbacks: when, why, wait, from → to", rows, pairs, frame)
     elif figures.hops:
         hops = figures.hops[:_MOST_FALLS]
         rows = [(f"{count(each.times):>8}", each.reason, "") for each in hops]
-        yield from _hops("fallbacks", rows, [(each.start, each.goal) for each in hops], frame)
+        yield from _hops("fallbacks: how many, why, from → to", rows, [(each.start, each.goal) for each in hops], frame)
 
 
 def _hops(
@@ -187,9 +187,8 @@ def _hops(
     yield line(Text(title, style="dim"), frame.width)
     why = max(cell_len(reason) for _, reason, _ in rows)
     waits = max(len(wait) for *_, wait in rows)
-    left = frame.width - 8 - 2 - why - 2 - (waits + 2 if waits else 0)
-    width = max((left - 3) // 2, 8)
-    starts, goals = (fitted([pair[place] for pair in pairs], width) for place in (0, 1))
+    left = frame.width - 8 - 2 - why - 2 - (waits + 2 if waits else 0) - 3
+    starts, goals = beside([start for start, _ in pairs], [goal for _, goal in pairs], left)
     widest = max(map(cell_len, starts))
     for (head, reason, wait), start, goal in zip(rows, starts, goals, strict=True):
         row = Text.assemble((head, "dim"), "  ", cut(Text(reason, style="yellow"), why, pad=True), "  ")
