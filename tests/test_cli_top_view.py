@@ -19,7 +19,7 @@ from orfallback.cli._top._figures import PIECES, Figures, Hops, Model, Piece, Sp
 from orfallback.cli._top._json import as_json
 from orfallback.cli._top._records import Window
 from orfallback.cli._top._sources import Look
-from orfallback.cli._top._spark import highest, spark
+from orfallback.cli._top._spark import means, spark
 from orfallback.cli._top._view import Frame, view
 
 # 14:13:20 in UTC.
@@ -82,7 +82,7 @@ def test_the_view_of_a_log() -> None:
         "orfallback top  calls.jsonl                          last 60 s  22:13:20  q ends",
         "",
         "calls       1.0/s  ███████████████  p50 1.5 s · p95 3.7 s",
-        "failures   0.02/s        ▃          98 % answered · failed 1",
+        "failures   0.02/s       ▃           98 % answered · failed 1",
         "fallbacks  0.33/s                   0.33 a call · 33 % of calls",
         "",
         "model                   tries/s  answered     p95  1st p50  not answered",
@@ -240,19 +240,31 @@ def test_any_view_fits(model: str, reason: str, amount: float, width: int, heigh
 
 def test_bars() -> None:
     """The highest bar is the most, nothing is a blank, and a little is seen still."""
-    assert spark([0, 1, 4, 8], 8, 4) == " ▂▅█"
-    assert spark([0, 0.0001, 8, 8], 8, 4, pretty=False) == " .@@"
-    assert spark([0, 4, 8, 8], 8, 2) == "▃█"
-    assert spark([0, 0], 0, 2) == "  "
-    assert (highest([1, 3, 8, 0], 2), highest([0, 0], 1)) == (4, 0)
+    assert spark([0, 1, 4, 8], 8) == " ▂▅█"
+    assert spark([0, 0.0001, 8, 8], 8, pretty=False) == " .@@"
+    assert spark([0, 0], 0) == "  "
 
 
-@given(st.lists(st.floats(0, 1e12), min_size=60, max_size=60), st.sampled_from([12, 15, 20, 30, 60]))
-def test_a_course_has_a_bar_for_each_cell(values: list[float], cells: int) -> None:
+def test_groups_stand_still() -> None:
+    """A piece that is added changes the last group alone, till that is full; no bar wavers."""
+    pieces = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0]
+    assert means(pieces[:6], 2, 5) == [2, 5]
+    assert means(pieces[1:7], 2, 6) == [5, 7]
+    assert means(pieces[2:8], 2, 7) == [5, 7.5]
+    assert means(pieces[3:9], 2, 8) == [5, 8]
+    assert means(pieces[4:10], 2, 9) == [8, 10]
+    assert means(pieces[:6], 6, 5) == pieces[:6]
+
+
+@given(
+    st.lists(st.floats(0, 1e12), min_size=60, max_size=60), st.sampled_from([12, 15, 20, 30, 60]), st.integers(0, 1000)
+)
+def test_a_course_has_a_bar_for_each_cell(values: list[float], cells: int, place: int) -> None:
     """A course takes the cells that it is given, and shows something where something was."""
-    drawn = spark(values, highest(values, cells), cells)
-    assert len(drawn) == cells
-    assert (drawn.strip() == "") is (sum(values) == 0)
+    drawn = means(values, cells, place)
+    bars = spark(drawn, max(drawn))
+    assert len(bars) == cells
+    assert [bar == " " for bar in bars] == [value == 0 for value in drawn]
 
 
 # -- for programs --

@@ -115,7 +115,8 @@ class Figures(NamedTuple):
     :ivar retries: how often a model was asked again.
     :ivar latest: the last fallbacks, the youngest first; () where only :attr:`hops` are known.
     :ivar models: in the order of their names.
-    :ivar course: the window in :data:`PIECES` pieces, the oldest first.
+    :ivar course: the window in :data:`PIECES` pieces, the oldest first; they stand still while time moves on.
+    :ivar place: which piece the last one is, counted from the beginning of time.
     """
 
     span: float = 0.0
@@ -129,6 +130,7 @@ class Figures(NamedTuple):
     latest: tuple[Fallback, ...] = ()
     models: tuple[Model, ...] = ()
     course: tuple[Piece, ...] = (Piece(),) * PIECES
+    place: int = 0
 
     @property
     def calls(self) -> float:

@@ -55,6 +55,8 @@ def figures(counters: Counters, scrape: Scrape, at: float, now: float) -> Figure
     grown: dict[str, list[_Grown]] = defaultdict(list)
     for series in {**scrape, **increase}:
         grown[series.name].append(_Grown(series, increase.get(series, 0.0)))
+    grain = counters.window / PIECES
+    place = math.floor(at / grain)
     hops, retries = _hops(grown[_FALLBACKS])
     progress = [value for series, value in scrape.items() if series.name == _IN_PROGRESS]
     return Figures(
@@ -66,7 +68,8 @@ def figures(counters: Counters, scrape: Scrape, at: float, now: float) -> Figure
         hops=hops,
         retries=retries,
         models=tuple(_models(grown, _rests(scrape, now))),
-        course=_course(counters.steps, at, counters.window),
+        course=_course(counters.steps, place, grain),
+        place=place,
     )
 
 
@@ -144,13 +147,13 @@ def _sum(grown: Iterable[_Grown]) -> float:
     return sum(each.amount for each in grown)
 
 
-def _course(steps: Iterable[Step], at: float, window: float) -> tuple[Piece, ...]:
-    """Spread what happened in each step evenly over the pieces of the window that it lies in.
+def _course(steps: Iterable[Step], last: int, grain: float) -> tuple[Piece, ...]:
+    """Spread what happened in each step evenly over the pieces of time that it lies in.
 
-    They stand still while time moves on: their bounds are multiples of their length.
+    :param last: which piece is the last one.
+    :param grain: how long each is, in seconds.
     """
-    grain = window / PIECES
-    first = math.floor(at / grain) - PIECES + 1
+    first = last - PIECES + 1
     counts, failures = [0.0] * PIECES, [0.0] * PIECES
     for step in steps:
         calls = _counts((_Grown(*each) for each in step.growth.items() if each[0].name == _CALLS), "ending")

@@ -48,6 +48,8 @@ class Window:
         :param now: its end, in seconds since the epoch.
         """
         start = max(now - self.seconds, self._since)
+        grain = self.seconds / PIECES
+        place = math.floor(now / grain)
         while self._records and ended(self._records[0]) <= start:
             self._records.popleft()
         records = [record for record in self._records if ended(record) > start]
@@ -66,7 +68,8 @@ class Window:
             retries=len(falls) - len(hops),
             latest=tuple(sorted((fall for fall, _ in falls), reverse=True)[:_LATEST]),
             models=tuple(_models(records)),
-            course=_course(records, now, self.seconds),
+            course=_course(records, place, grain),
+            place=place,
         )
 
 
@@ -131,10 +134,12 @@ def _spread(values: Sequence[float | None]) -> Spread:
     return Spread(percentile(values, 0.5), percentile(values, 0.95))
 
 
-def _course(records: Sequence[Record], now: float, seconds: float) -> tuple[Piece, ...]:
-    """Count calls by pieces that stand still while time moves on: their bounds are multiples of their length."""
-    grain = seconds / PIECES
-    last = math.floor(now / grain)
+def _course(records: Sequence[Record], last: int, grain: float) -> tuple[Piece, ...]:
+    """Count calls by pieces of time.
+
+    :param last: which piece is the last one.
+    :param grain: how long each is, in seconds.
+    """
     counts, failures = [0] * PIECES, [0] * PIECES
     for record in records:
         # A clock that is ahead writes into the future.

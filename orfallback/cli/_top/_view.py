@@ -14,10 +14,10 @@ from orfallback import Ending
 from orfallback.cli._console import SIGNS, span
 from orfallback.cli._shown import shown
 from orfallback.cli._top._columns import beside, cut, line, table
-from orfallback.cli._top._figures import PIECES, Figures
+from orfallback.cli._top._figures import Figures
 from orfallback.cli._top._numbers import count, number, percent, seconds
 from orfallback.cli._top._sources import Look
-from orfallback.cli._top._spark import highest, spark
+from orfallback.cli._top._spark import means, spark
 
 # What is no terminal has room for everything.
 _ROOMY = 1_000
@@ -112,18 +112,18 @@ def _courses(figures: Figures, frame: Frame) -> Iterator[Text]:
     """Yield a line each for calls, failures and fallbacks."""
     room = max(frame.width - _LABEL - _RATE - 2 - _WORDS, _CELLS[-1])
     cells = next(cells for cells in _CELLS if cells <= room)
-    calls, failures = ([piece[place] for piece in figures.course] for place in (0, 1))
-    most = highest(calls, cells)
+    calls, failures = (means([piece[which] for piece in figures.course], cells, figures.place) for which in (0, 1))
+    most = max(calls)
     rows: tuple[tuple[str, float, Sequence[float], str, list[str]], ...] = (
         ("calls", figures.calls, calls, "cyan", _of_calls(figures)),
         ("failures", figures.failures, failures, "red", _of_endings(figures)),
-        ("fallbacks", figures.fallbacks, (0.0,) * PIECES, "", _of_fallbacks(figures)),
+        ("fallbacks", figures.fallbacks, (0.0,) * cells, "", _of_fallbacks(figures)),
     )
     for name, amount, values, style, words in rows:
         rate = figures.rate(amount)
         row = Text(f"{name:{_LABEL}}", style="dim")
         row.append(f"{number(rate):>{_RATE - 2}}{'  ' if rate is None else '/s'}  ", style="not dim bold")
-        row.append(spark(values, most, cells, pretty=frame.pretty), style=f"not dim {style}").append("  ")
+        row.append(spark(values, most, pretty=frame.pretty), style=f"not dim {style}").append("  ")
         yield line(row.append(_joined(words, frame.width - row.cell_len), style="not dim"), frame.width)
 
 
