@@ -287,7 +287,7 @@ class Watched(Terminal):
         return status, seen.raw
 
 
-@pytest.mark.parametrize("key", ["q", "Q", "xyzq", "\x03"])
+@pytest.mark.parametrize("key", ["q", "Q", "xyzq", "\x03"], ids=["q", "Q", "others", "Ctrl-C"])
 def test_a_key_ends_it(key: str, path: Path) -> None:
     """q and Ctrl-C end the view with status 0; what was typed is not shown, and the terminal is as it was."""
     terminal = Watched(str(path), "--interval", "0.1")

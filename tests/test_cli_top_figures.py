@@ -45,6 +45,7 @@ def near(*values: float, rel: float | None = None, abs: float | None = None) -> 
         (0.1, {-0.2: 1, -0.1: 2, 0.3: 2, math.inf: 3}, -0.2),
         # A bucket that nothing fell into is passed over.
         (0.5, {1.0: 0, 2.0: 4, math.inf: 4}, 1.5),
+        (0.0, {1.0: 0, 2.0: 4, math.inf: 4}, 1.0),
         # Beyond the last bound nothing is known.
         (0.95, {1.0: 1, math.inf: 100}, 1.0),
         # No values, no bounds, no last bucket.
@@ -334,6 +335,16 @@ def test_metrics_make_figures() -> None:
     assert other.seconds == near(1.0, 2.5 + 2.5 * 0.9)
     assert other.first_token == near(0.375, 0.4875)
     assert (second.rate(other.tokens), second.rate(other.cost)) == (5, near(0.001))
+
+
+def test_bounds_that_are_none() -> None:
+    """A bucket whose bound is no number is passed over."""
+    lines = [f'orfallback_call_seconds_bucket{{le="{le}"}}' for le in ("1", "much", "NaN", "+Inf")]
+    counters = Counters(60)
+    for at, counts in enumerate(((0, 0, 0, 0), (4, 5, 6, 8))):
+        scrape = parse("\n".join(f"{line} {count}" for line, count in zip(lines, counts, strict=True)))
+        counters.take(at, scrape)
+    assert figures_of(counters, scrape, 1, NOW).seconds == near(1.0, 1.0)
 
 
 def test_an_idle_model_stays() -> None:

@@ -35,7 +35,7 @@ def histogram_quantile(share: float, buckets: Mapping[float, float]) -> float | 
     rank = share * counts[-1]
     if counts[-1] <= 0:
         return None
-    place = next(index for index, count in enumerate(counts) if count >= rank)
+    place = next(index for index, count in enumerate(counts) if count >= rank and count > 0)
     if place == len(bounds) - 1:
         return bounds[-2]
     if place == 0 and bounds[0] <= 0:

@@ -32,14 +32,18 @@ class Window:
         self.seconds = seconds
         self.last: float | None = None
         self._records: deque[Record] = deque(maxlen=MOST_RECORDS)
-        # Of those that there was no room for: when the last one ended.
+        # When the last one ended of those that are not all known.
         self._since = -math.inf
+
+    def begin(self, at: float) -> None:
+        """Leave out what ended before an instant: not all of that is known."""
+        self._since = at
 
     def add(self, record: Record) -> None:
         """Take a record, in about the order in which the calls ended."""
         self.last = max(ended(record), self.last or 0.0)
         if len(self._records) == MOST_RECORDS:
-            self._since = ended(self._records[0])
+            self._since = max(self._since, ended(self._records[0]))
         self._records.append(_slim(record))
 
     def figures(self, now: float) -> Figures:

@@ -143,8 +143,15 @@ class LogSource:
         """Read what was written since the last look."""
         trouble = ""
         try:
-            for line in self._tail.read():
-                self._take(line)
+            lines = self._tail.read()
+            records = [record for record in map(from_line, lines) if record is not None]
+            self._calls += len(records)
+            self._others += sum(bool(line.strip()) for line in lines) - len(records)
+            if self._tail.skipped and records:
+                # What is known has a hole: rates are of what comes after it.
+                self._window.begin(ended(records[0]))
+            for record in records:
+                self._window.add(record)
         except Unread as error:
             trouble = f"{self.name} {error}"
         now = self._clock.time()
@@ -155,14 +162,6 @@ class LogSource:
         """Close the file."""
         self._tail.close()
 
-    def _take(self, line: bytes) -> None:
-        record = from_line(line)
-        if record is not None:
-            self._calls += 1
-            self._window.add(record)
-        elif line.strip():
-            self._others += 1
-
     def _is_old(self, line: bytes) -> bool | None:
         record = from_line(line)
         return None if record is None else ended(record) <= self._clock.time() - self._window.seconds
@@ -170,8 +169,6 @@ class LogSource:
     def _notes(self, now: float) -> Iterator[str]:
         if self._others and not self._calls:
             yield "no line of it is the record of a call"
-        if self._tail.skipped:
-            yield "it grows faster than it can be read: some calls are missing"
         last = self._window.last
         if last is not None and now - last > self._window.seconds:
             yield f"the last call ended at {_shown(last)}, {span(now - last)} ago"

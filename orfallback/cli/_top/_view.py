@@ -28,8 +28,8 @@ _LABEL, _RATE = 11, 6
 # What is said of a course gets so much room before the course itself grows (columns).
 _WORDS = 46
 _CELLS = (60, 30, 20, 15, 12)
-# More fallbacks than any terminal shows are not laid out.
-_MOST_FALLS = 100
+# More fallbacks than any terminal shows are not laid out; where there is no end of lines, fewer, and their title.
+_MOST_FALLS, _UNASKED = 100, 21
 # What stands for what a terminal of ASCII alone cannot show.
 _PLAIN = str.maketrans("…→·", "~>-")
 
@@ -62,7 +62,7 @@ def view(name: str, look: Look, frame: Frame) -> list[Text]:
     lines = [_title(name, look, frame), *_remarks(look, frame, 3 if height >= _AIRY else 1), *gap]
     lines += _courses(figures, frame)
     left = height - len(lines) - 1 - 2 * len(gap)
-    falls = list(_falls(figures, frame))
+    falls = list(_falls(figures, frame))[: _UNASKED if frame.height is None else None]
     # A title, and two of them at least, where there is any room.
     kept = min(len(falls), 3) if left >= 6 else 0
     if figures.models:
