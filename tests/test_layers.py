@@ -50,7 +50,7 @@ THIRD_PARTIES = {
     "rich": {"cli"},
     "waitress": {"wsgi"},
     "redis": {"stores"},
-    "prometheus_client": {"plugins"},
+    "prometheus_client": {"cli", "plugins"},
     "opentelemetry": {"plugins"},
     # Of type checkers, for them alone.
     "_typeshed": {"cli", "plugins", "wsgi"},
