@@ -150,20 +150,17 @@ def test_every_fault(mode: str, sim: Simulator, registry: CollectorRegistry, clo
     assert figures.total("calls_total") == figures.total("call_seconds_count") == len(rows)
 
 
-def test_usage_and_time(sim: Simulator, registry: CollectorRegistry, clock: FakeClock) -> None:
+def test_usage_and_time(registry: CollectorRegistry, clock: FakeClock) -> None:
     """Tokens and cost are summed up as replies told them; times are those of the chain's own clock."""
     usage = {"prompt_tokens": 11, "completion_tokens": 7, "cost": 0.25}
     message = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "usage": usage}
 
-    class Slow:
-        def orfallback_classify(self) -> None:
-            clock.advance(3.0)
-
-    sim.script(BUSY, status(502))
-    sim.script(GOOD, reply(message))
-    chain = chain_of(sim, registry, plugins=[Slow()], clock=clock, delay=2.0)
-    for _ in range(3):
-        chain.complete("Hi")
+    with Simulator(on_request=lambda got: clock.advance(3.0)) as slow:
+        slow.script(BUSY, status(502))
+        slow.script(GOOD, reply(message))
+        chain = chain_of(slow, registry, clock=clock, delay=2.0)
+        for _ in range(3):
+            chain.complete("Hi")
     figures = Figures.of(registry)
     assert figures("tokens_total", "model", "kind") == {(GOOD, "prompt"): 33, (GOOD, "completion"): 21}
     assert figures("cost_usd_total", "model") == {GOOD: 0.75}

@@ -91,6 +91,8 @@ class Metrics(Collector):
         self._children: dict[tuple[str, ...], Callable[[float], object]] = {}
         self._events: deque[tuple[float | None, tuple[str, ...]]] = deque()
         self._counting = False
+        # Where processes share their metrics by files nobody collects here.
+        self._files = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         self._chains: tuple[weakref.ref[Any], ...] = ()
         self._until: dict[str, float] = {}
         self._tickets = itertools.count(1)
@@ -153,6 +155,11 @@ class Metrics(Collector):
             method = functools.partial(_set_to_size, method, self.running[labels[0]])
         self._children[key] = method
         return method
+
+    def note_running(self, mode: str) -> None:
+        """Remember how many calls are under way; ``collect`` looks by itself."""
+        if self._files:
+            self.note(0, "calls_in_progress", mode)
 
     # -- what rests --
 

@@ -72,7 +72,7 @@ class Prometheus:
         """Count a call that is under way."""
         mode = _mode(call)
         keep(self._metrics.running[mode], call.id, OTHER, _MOST_CALLS)
-        self._metrics.note(0, "calls_in_progress", mode)
+        self._metrics.note_running(mode)
         self._metrics.count()
 
     def orfallback_attempt_started(self, call: Call, target: Target) -> None:
@@ -106,7 +106,8 @@ class Prometheus:
             note(cost_of(attempt.usage) or 0.0, "cost_usd_total", model)
         if self._metrics.rested(model) if attempt.verdict is None else attempt.verdict.scope is not Scope.CALL:
             self._metrics.refresh()
-        # It is counted with what follows at once: the fallback, or the end of the call.
+            self._metrics.count()
+        # What is not news of a rest is counted with what follows at once: the fallback, or the end of the call.
 
     def orfallback_falling_back(self, call: Call, attempt: Attempt, target: Target) -> None:
         """Count a fallback, or a retry: then both models are the same."""
@@ -119,7 +120,7 @@ class Prometheus:
         mode = _mode(call)
         self._metrics.running[mode].pop(call.id, None)
         seconds = sum(attempt.waited + attempt.elapsed for attempt in call.attempts)
-        self._metrics.note(0, "calls_in_progress", mode)
+        self._metrics.note_running(mode)
         self._metrics.note(1, "calls_total", mode, str(Ending.of(call, error)))
         self._metrics.note(_seconds(seconds), "call_seconds", mode)
         self._metrics.count()
