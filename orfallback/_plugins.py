@@ -72,6 +72,8 @@ class PluginManager(_Manager):
     def __init__(self) -> None:
         super().__init__()
         self.tracing = False
+        # What says which plugins there are: another one after each change.
+        self._state: object = object()
         self._hooks: Hooks | None = None
 
     def register(self, plugin: object, name: str | None = None) -> str | None:
@@ -94,7 +96,6 @@ class PluginManager(_Manager):
                 raise TypeError(f"{hook} is no function: every attribute with this prefix is a hook")
         if self.is_registered(plugin):
             raise ValueError(f"this plugin is registered already, as {self.get_name(plugin)}")
-        self._hooks = None
         try:
             registered = super().register(plugin, name or self._name_for(plugin))
             self._check(plugin)
@@ -103,12 +104,17 @@ class PluginManager(_Manager):
             if self.is_registered(plugin):
                 self.unregister(plugin)
             raise
+        finally:
+            self._state = object()
         return registered
 
     def unregister(self, plugin: object | None = None, name: str | None = None) -> Any:
         """Unregister a plugin, by itself or by its name; from the next call on it is not asked."""
-        self._hooks = None
-        return super().unregister(plugin, name)
+        try:
+            return super().unregister(plugin, name)
+        finally:
+            # Afterwards: another thread may make a snapshot meanwhile.
+            self._state = object()
 
     def introduce(self, plugin: object, chain: object) -> None:
         """Tell a plugin that was registered of the chain that has it; if it raises, it is not registered any more.
@@ -151,9 +157,9 @@ class PluginManager(_Manager):
 
     def hooks(self) -> Hooks:
         """Return the snapshot for a call that begins now."""
-        hooks = self._hooks
-        if hooks is None or hooks.tracing is not self.tracing:
-            hooks = self._hooks = Hooks(self, tracing=self.tracing)
+        state, hooks = self._state, self._hooks
+        if hooks is None or hooks.state is not state or hooks.tracing is not self.tracing:
+            hooks = self._hooks = Hooks(self, state, tracing=self.tracing)
         return hooks
 
     def _name_for(self, plugin: object) -> str:
@@ -189,12 +195,15 @@ class Hooks:
     """The hooks as they were when a call began; one without implementations costs a look into a dict.
 
     :param manager: the manager to copy.
+    :param state: says of which plugins.
     :param tracing: whether to print every call of a hook: its name, the plugin, the kind of result, microseconds.
+    :ivar state: likewise.
     :ivar tracing: whether every call is printed.
     :ivar prepares: whether any plugin changes what is sent.
     """
 
-    def __init__(self, manager: PluginManager, *, tracing: bool = False) -> None:
+    def __init__(self, manager: PluginManager, state: object = None, *, tracing: bool = False) -> None:
+        self.state = state
         self._frozen = frozen = _Manager()
         for name, plugin in manager.list_name_plugin():
             if plugin is not None:
