@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -318,3 +320,86 @@ def test_threads_call_while_plugins_come_and_go(sim: Simulator, caplog: pytest.L
 
 
 # -- forking --
+
+
+class Forking:
+    """Forks in a hook, once: the nth time that it is told.
+
+    :ivar child: where a child tells what it found; None in the parent.
+    :ivar found: what the child told.
+    """
+
+    def __init__(self, hook: str, *, leaves: bool, at: int = 1) -> None:
+        self.child: int | None = None
+        self.found: Any = None
+        self._leaves = leaves
+        self._left = at
+        setattr(self, f"orfallback_{hook}", self._fork)
+
+    def _fork(self) -> None:
+        self._left -= 1
+        if self._left:
+            return
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            if self._leaves:
+                os._exit(0)
+            self.child = writer
+            return
+        os.close(writer)
+        # The child goes first, whatever it does to what it shares.
+        with os.fdopen(reader, "rb") as pipe:
+            self.found = json.loads(pipe.read() or "null")
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+
+
+def outcome(ask: Callable[[Chain], Any], chain: Chain) -> str:
+    """Return the text, or the error's class."""
+    try:
+        return str(ask(chain).text)
+    except Exception as error:  # noqa: BLE001 - the test judges it
+        return type(error).__name__
+
+
+@both
+@pytest.mark.parametrize("leaves", [True, False], ids=["the child leaves", "the child goes on"])
+@pytest.mark.parametrize("hook", [*WATCHING, *DECIDING])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_plugin_that_forks(sim: Simulator, ask: Callable[[Chain], Any], hook: str, leaves: bool) -> None:
+    """A child that is forked in a hook, and leaves, or goes on with the call and the chain, takes nothing away."""
+    forking, other = Forking(hook, leaves=leaves), Recorder()
+    chain = made(sim, forking, other)
+    try:
+        told = outcome(ask, chain)
+        if forking.child is not None:
+            again = [outcome(whole, chain), outcome(streamed, chain)]
+            os.write(forking.child, json.dumps([told, *again]).encode())
+    finally:
+        if forking.child is not None:
+            os._exit(0)
+    assert told == TEXT
+    assert other.hooks == hooks_of(ask)
+    if not leaves and (hook in hooks_of(ask) or hook in DECIDING):
+        mine, *others = forking.found
+        assert others == [TEXT, TEXT]
+        # What was on its way already is the parent's.
+        assert mine in (TEXT, "StreamConsumedError")
+    is_undisturbed(ask, chain, other)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_while_a_stream_is_judged(sim: Simulator) -> None:
+    """A child that is forked when a stream has begun, and goes on, leaves the stream to its parent."""
+    forking = Forking("classify", leaves=False, at=2)
+    chain = made(sim, forking)
+    try:
+        told = outcome(streamed, chain)
+        if forking.child is not None:
+            os.write(forking.child, json.dumps([told, outcome(streamed, chain)]).encode())
+    finally:
+        if forking.child is not None:
+            os._exit(0)
+    assert told == TEXT
+    assert forking.found == ["StreamConsumedError", TEXT]
