@@ -6,8 +6,8 @@ import importlib.metadata
 import inspect
 import logging
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import pluggy
@@ -24,6 +24,8 @@ _logger = logging.getLogger("orfallback.plugins")
 _PREFIX = f"{hookspecs.PROJECT}_"
 #: The name of the internal plugin that holds the constructor's strategies.
 STRATEGIES = "strategies"
+# A hook that takes so long is told of (s).
+_SLOW = 1.0
 
 
 class Strategies:
@@ -72,6 +74,8 @@ class PluginManager(_Manager):
     def __init__(self) -> None:
         super().__init__()
         self.tracing = False
+        #: The plugins and hooks that the log has called slow.
+        self.slow: set[tuple[str, str]] = set()
         # What says which plugins there are: another one after each change.
         self._state: object = object()
         self._hooks: Hooks | None = None
@@ -210,7 +214,9 @@ class Hooks:
                 frozen.register(plugin, name)
         self._watching = {name: self._implementations(name) for name in hookspecs.WATCHING}
         self._deciding = {name: self._implementations(name) for name in hookspecs.DECIDING}
-        self.prepares = bool(self._implementations("orfallback_prepare"))
+        self._preparing = self._implementations("orfallback_prepare")
+        self._slow = manager.slow
+        self.prepares = bool(self._preparing)
         self.tracing = tracing
 
     def _implementations(self, name: str) -> tuple[_Implementation, ...]:
@@ -228,16 +234,18 @@ class Hooks:
         """
         interruption: BaseException | None = None
         for implementation in self._watching[name]:
-            started = time.perf_counter() if self.tracing else 0.0
+            started = perf_counter()
             try:
                 implementation.function(*[facts[argument] for argument in implementation.wanted])
             except Exception:  # noqa: BLE001 - plugin code alone runs here, and none of it may break a chat
-                _complain(implementation.plugin, name)
+                text = "plugin %s failed in %s; the call goes on without it"
+                _complain(text, implementation.plugin, name, failed=True)
             except BaseException as error:  # noqa: BLE001 - raised below, when the others have been told
                 # Not the plugin's own: Ctrl-C or the like struck in it.
                 interruption = error
-            if self.tracing:
-                _print_trace(name, (implementation,), None, started)
+            spent = perf_counter() - started
+            if spent >= _SLOW or self.tracing:
+                self._tell(name, (implementation,), None, spent)
         if interruption is not None:
             try:
                 raise interruption
@@ -253,19 +261,36 @@ class Hooks:
         implementations = self._deciding[name]
         if not implementations:
             return None
-        if self.tracing:
-            started = time.perf_counter()
-            answer = getattr(self._frozen.hook, name)(**facts)
-            _print_trace(name, implementations, answer, started)
-            return answer
+        started = perf_counter()
         first = implementations[0]
-        if len(implementations) == 1 and not first.wraps:
-            return first.function(*[facts[argument] for argument in first.wanted])
-        return getattr(self._frozen.hook, name)(**facts)
+        if len(implementations) == 1 and not first.wraps and not self.tracing:
+            answer = first.function(*[facts[argument] for argument in first.wanted])
+        else:
+            answer = getattr(self._frozen.hook, name)(**facts)
+        spent = perf_counter() - started
+        if spent >= _SLOW or self.tracing:
+            self._tell(name, implementations, answer, spent)
+        return answer
 
     def prepare(self, **facts: Any) -> None:
         """Let the plugins change an attempt's payload and headers."""
+        started = perf_counter()
         self._frozen.hook.orfallback_prepare(**facts)
+        spent = perf_counter() - started
+        if spent >= _SLOW or self.tracing:
+            self._tell("orfallback_prepare", self._preparing, None, spent)
+
+    def _tell(self, name: str, implementations: tuple[_Implementation, ...], answer: Any, spent: float) -> None:
+        """Print a trace, if it is wanted, and say once of a plugin that it is slow."""
+        if self.tracing:
+            _print_trace(name, implementations, answer, spent)
+        if spent < _SLOW:
+            return
+        # The chain's own strategies are named where they were asked alone.
+        plugins = _names([each for each in implementations if each.plugin != STRATEGIES] or implementations)
+        if (plugins, name) not in self._slow:
+            self._slow.add((plugins, name))
+            _complain("plugin %s took %.1f s in %s; the call waited for it", plugins, spent, name)
 
 
 def installed() -> dict[str, importlib.metadata.EntryPoint]:
@@ -278,17 +303,23 @@ def comes_with_us(point: importlib.metadata.EntryPoint) -> bool:
     return point.module.partition(".")[0] == hookspecs.PROJECT
 
 
-def _complain(plugin: str, hook: str) -> None:
+def _names(implementations: Iterable[_Implementation]) -> str:
+    return ", ".join(implementation.plugin for implementation in implementations)
+
+
+def _complain(text: str, *facts: object, failed: bool = False) -> None:
+    """Say what a plugin did.
+
+    :param failed: whether it raised what is being handled.
+    """
     try:
-        _logger.exception("plugin %s failed in %s; the call goes on without it", plugin, hook)
+        _logger.log(logging.ERROR if failed else logging.WARNING, text, *facts, exc_info=failed)
     except Exception:  # noqa: BLE001 - a handler of the application's log failed: maybe what the plugin failed on
         return
 
 
-def _print_trace(name: str, implementations: tuple[_Implementation, ...], answer: Any, started: float) -> None:
-    spent = (time.perf_counter() - started) * 1e6
-    plugins = ", ".join(implementation.plugin for implementation in implementations)
-    line = f"orfallback: {name} [{plugins}] -> {type(answer).__name__}, {spent:.0f} µs\n"
+def _print_trace(name: str, implementations: tuple[_Implementation, ...], answer: Any, seconds: float) -> None:
+    line = f"orfallback: {name} [{_names(implementations)}] -> {type(answer).__name__}, {seconds * 1e6:.0f} µs\n"
     try:
         sys.stderr.write(line)
     except (AttributeError, OSError, ValueError):

@@ -13,7 +13,7 @@ import pluggy
 import pytest
 from test_threads import together
 
-from orfallback import Chain, DeadlineExceeded, LowestLatency, Reason, Timeouts, hookspecs
+from orfallback import Chain, ChainExhausted, DeadlineExceeded, LowestLatency, Reason, Timeouts, hookspecs
 from orfallback.testing import FakeClock, Recorder, Simulator, answer, silence, status
 
 #: What the good model says.
@@ -152,10 +152,61 @@ def test_a_model_that_was_left_no_time_does_not_rest(sim: Simulator) -> None:
     assert resting(chain) == []
 
 
+@both
+@pytest.mark.parametrize("hook", [*WATCHING, *DECIDING])
+def test_the_log_names_a_slow_plugin(
+    sim: Simulator, ask: Callable[[Chain], Any], hook: str, caplog: pytest.LogCaptureFixture, monkeypatch: Any
+) -> None:
+    """A hook that takes a second or more is named in the log, once for each plugin."""
+    now = [0.0]
+    monkeypatch.setattr("orfallback._plugins.perf_counter", lambda: now[0])
+
+    def sleep() -> None:
+        now[0] += 1.25
+
+    chain = made(sim, Recorder())
+    chain.register(Acting(hook, act=sleep), "sluggish")
+    for _ in range(2):
+        assert ask(chain).text == TEXT
+    told = f"plugin sluggish took 1.2 s in orfallback_{hook}; the call waited for it"
+    assert complaints(caplog) == ([told] if hook in hooks_of(ask) or hook in DECIDING else [])
+
+
+def test_the_log_names_a_slow_last_resort(
+    sim: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of hooks that are asked in one go all plugins are named, but not the chain's own strategies."""
+    now = [0.0]
+    monkeypatch.setattr("orfallback._plugins.perf_counter", lambda: now[0])
+
+    def sleep() -> None:
+        now[0] += 2
+
+    sim.script("b/good", status(404))
+    chain = made(sim)
+    chain.register(Acting("exhausted", "select", act=sleep), "sluggish")
+    chain.register(Acting("exhausted", act=lambda: None), "quick")
+    with pytest.raises(ChainExhausted):
+        chain.complete("Hi")
+    assert complaints(caplog) == [
+        "plugin sluggish took 2.0 s in orfallback_select; the call waited for it",
+        "plugin quick, sluggish took 2.0 s in orfallback_exhausted; the call waited for it",
+    ]
+
+
 def test_a_quick_plugin_is_not_named(sim: Simulator, caplog: pytest.LogCaptureFixture) -> None:
     """Plugins that take less than a second are not spoken of."""
     assert whole(made(sim, Acting(*WATCHING, *DECIDING, act=lambda: None))).text == TEXT
     assert complaints(caplog) == []
+
+
+def test_a_trace_shows_what_prepares(sim: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the trace on, a plugin that changes what is sent is shown as any other."""
+    chain = made(sim)
+    chain.register(Acting("prepare", act=lambda: None), "preparing")
+    chain.plugin_manager.tracing = True
+    assert whole(chain).text == TEXT
+    assert capsys.readouterr().err.count("orfallback: orfallback_prepare [preparing] -> NoneType, ") == 2
 
 
 # -- raising --
