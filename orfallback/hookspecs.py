@@ -4,7 +4,8 @@ A plugin is any object or module with functions named after these hooks; each ma
 name. All run in the thread that made the call; the end of a stream is told where it is read, closed or dropped.
 *Deciding* hooks are asked in turn, the plugin registered last first, until one answers something other than None; if
 none does, the chain's own strategy decides. What a deciding hook raises ends the call. *Watching* hooks are all told;
-what one raises is logged with the plugin's name, and neither the call nor the other plugins notice.
+what one raises is logged with the plugin's name, and neither the call nor the other plugins notice. The call waits for
+each; of one that takes a second or more the log tells, once for each plugin and hook.
 
 docs/reference/hooks.md has a section on each, with an example.
 """

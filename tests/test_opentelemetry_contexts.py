@@ -236,6 +236,17 @@ def test_a_call_that_it_never_saw_begin(telemetry: Telemetry) -> None:
     assert telemetry.spans == []
 
 
+def test_an_attempt_whose_end_it_never_heard_of(telemetry: Telemetry) -> None:
+    """Where a second interruption swallows the end of an attempt, it ends with its call, and is current no more."""
+    call = Call("0123456789abcdef", {})
+    telemetry.plugin.orfallback_call_started(call)
+    telemetry.plugin.orfallback_attempt_started(call, Target("m", base_url="http://localhost/v1"), 1)
+    assert current()
+    telemetry.plugin.orfallback_call_finished(call, KeyboardInterrupt())
+    assert nothing_is_current()
+    assert [[span.name for span in traced.attempts] for traced in telemetry.calls] == [["chat m"]]
+
+
 # -- processes --
 
 
