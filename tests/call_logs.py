@@ -11,9 +11,11 @@ import random
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orfallback._record import Record, Try, to_line
+from orfallback.cli._report._summary import Summary
+from orfallback.cli._report._tally import summarise
 
 #: When the day begins (seconds since the epoch).
 BEGINS = datetime.datetime(2026, 11, 22, tzinfo=datetime.timezone.utc).timestamp()
@@ -154,6 +156,42 @@ def write(path: Path, calls: Iterable[Record]) -> Path:
     with path.open("w", encoding="utf-8") as log:
         log.writelines(lines(calls))
     return path
+
+
+# -- calls by hand --
+
+
+def answered(model: str = MODELS[0], seconds: float = 1.0, **more: Any) -> Try:
+    """An attempt with an answer."""
+    return Try(model, _URL, status=200, elapsed=seconds, **more)
+
+
+def failed(model: str = MODELS[0], reason: str = "busy", seconds: float = 0.5, **more: Any) -> Try:
+    """An attempt without one."""
+    return Try(model, _URL, status=502, reason=reason, elapsed=seconds, **more)
+
+
+def call(*tries: Try, at: float = 0.0, ending: str = "answered", **more: Any) -> Record:
+    """A call, so many seconds after the day began."""
+    seconds = sum(each.waited + each.elapsed for each in tries)
+    return Record(BEGINS + at, "00ff", "stream", ending, None, seconds, tries, **more)
+
+
+def summed(*records: Record) -> Summary:
+    """Return what calls come to."""
+    summary = summarise(records)
+    assert summary is not None
+    return summary
+
+
+#: A text that means harm to terminals and pages.
+NASTY = "\x1b[2Jowned\x07 \u202e[red]x[/] [link=http://x]y[/link] :smile: </script><img src=x onerror=alert(1)>\r\n"
+
+
+def nasty(text: str) -> Record:
+    """A call in which every text is one that means harm."""
+    tries = (failed(text, text, message=text)._replace(endpoint=text), answered(f"{text}2"))
+    return call(*tries)._replace(id=text, mode=text, error=text, extra={text: text})
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from orfallback._config import KEY_VARIABLE
-from orfallback._record import Record
 from orfallback.cli._console import Narrator, output
 from orfallback.cli._exits import Failed, SetupFailed
 from orfallback.cli._report import _words
@@ -22,10 +20,8 @@ from orfallback.cli._report._period import chosen
 from orfallback.cli._report._plain import as_json
 from orfallback.cli._report._tally import summarise
 from orfallback.cli._report._terminal import show
+from orfallback.cli._report._wanted import Wanted
 from orfallback.cli._shown import hide
-
-# So many names of models are remembered, to say which there are.
-_REMEMBERED = 100
 
 
 @click.command(short_help="Sum up a call log: who served, who failed, how long, what it cost.")
@@ -53,15 +49,15 @@ def report(
         raise click.UsageError("stdout is for one of --html - and --json")
     hide(os.environ.get(KEY_VARIABLE, ""))
     narrator = Narrator()
-    read = Logs(logs)
-    if page_file is not None and read.is_among(page_file):
-        raise click.UsageError(f"--html {page_file} would write the page over the log")
-    wanted = _Wanted(since, until, models)
-    narrator.begin(f"reading {_files(read.files)}")
-    try:
-        summary = summarise(wanted.among(read))
-    finally:
-        narrator.over()
+    with Logs(logs) as read:
+        if page_file is not None and read.is_among(page_file):
+            raise click.UsageError(f"--html {page_file} would write the page over the log")
+        wanted = Wanted(since, until, models)
+        narrator.begin(f"reading {_files(read.files)}")
+        try:
+            summary = summarise(wanted.among(read))
+        finally:
+            narrator.over()
     _tell(read, narrator)
     if summary is None:
         raise _nothing(read, wanted)
@@ -74,41 +70,20 @@ def report(
         show(output(), summary)
 
 
-class _Wanted:
-    """Which calls are wanted.
-
-    :param since: begun from then on.
-    :param until: begun before that.
-    :param models: that asked one of these; empty for any.
-    :ivar named: the models of those that were looked at, each once.
-    """
-
-    def __init__(self, since: float | None, until: float | None, models: Sequence[str]) -> None:
-        self._since = float("-inf") if since is None else since
-        self._until = float("inf") if until is None else until
-        self.models = frozenset(models)
-        self.named: dict[str, None] = {}
-        self.bounded = since is not None or until is not None
-
-    def among(self, records: Iterator[Record] | Logs) -> Iterator[Record]:
-        """Yield those that are wanted."""
-        for record in records:
-            if self._since <= record.started < self._until:
-                if not self.models or any(each.model in self.models for each in record.attempts):
-                    yield record
-                elif len(self.named) < _REMEMBERED:
-                    self.named.update(dict.fromkeys(each.model for each in record.attempts))
-
-
 def _files(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= 3 else f"{names[0]} to {names[-1]} ({len(names)} files)"
+    told = [_words.message(name) for name in names]
+    return ", ".join(told) if len(told) <= 3 else f"{told[0]} to {told[-1]} ({len(told)} files)"
 
 
-def _source(read: Logs, wanted: _Wanted) -> str:
+def _source(read: Logs, wanted: Wanted) -> str:
     """Say where the calls come from."""
     told = f"{_words.things(read.calls, 'call')} read from {_words.things(len(read.files), 'file')}"
     told += f": {_files(read.files)}"
-    return f"{told}; only calls that asked {', '.join(sorted(wanted.models))}" if wanted.models else told
+    return f"{told}; only calls that asked {_models(wanted)}" if wanted.models else told
+
+
+def _models(wanted: Wanted) -> str:
+    return ", ".join(map(_words.name, sorted(wanted.models)))
 
 
 def _tell(read: Logs, narrator: Narrator) -> None:
@@ -120,15 +95,16 @@ def _tell(read: Logs, narrator: Narrator) -> None:
         narrator.note(f"Passed over {_words.things(read.strange, 'line')} that are no records of calls, or torn")
 
 
-def _nothing(read: Logs, wanted: _Wanted) -> Failed:
+def _nothing(read: Logs, wanted: Wanted) -> Failed:
     """Return what to say where there is no call to tell of."""
     names = _files(read.files)
     if read.calls:
         if wanted.models and wanted.named:
             near = [each for model in sorted(wanted.models) for each in difflib.get_close_matches(model, wanted.named)]
             mend = f"Name one of those asked: {', '.join(map(_words.name, near or list(wanted.named)[:5]))}"
-            return Failed(f"No call asked {', '.join(sorted(wanted.models))}", mend)
-        return Failed(f"None of the {_words.things(read.calls, 'call')} of {names} is of that time", "Say another one")
+            return Failed(f"No call asked {_models(wanted)}", mend)
+        told = f"None of the {_words.things(read.calls, 'call')} of {names} is of that time"
+        return Failed(told, f"They are of {_words.period(wanted.first, wanted.last)}")
     if read.strange:
         told = f"{names} holds no record of a call: {_words.things(read.strange, 'line')} of something else"
         return SetupFailed(told, "Name the file that the plugin call-log writes")
@@ -137,8 +113,8 @@ def _nothing(read: Logs, wanted: _Wanted) -> Failed:
 
 def _write(path: str, text: str, narrator: Narrator) -> None:
     if path == STDIN:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        # In UTF-8, as the page says of itself, whatever the terminal knows.
+        click.echo(text.encode(), nl=False)
         return
     try:
         Path(path).write_text(text, encoding="utf-8")

@@ -12,7 +12,7 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from orfallback._record import Record, from_line
 from orfallback.cli._exits import SetupFailed
@@ -37,7 +37,7 @@ class _Opened(NamedTuple):
 
 
 class Logs:
-    """The calls of some logs, each with its rotated siblings (``.1``, ``.2.gz``), the oldest first; for one pass.
+    """The calls of some logs and their rotated siblings (``.1``, ``.2.gz``), oldest first; for one pass, then closed.
 
     Files are opened at once, the newest first, so that a rotation in the meantime neither loses a call nor doubles one.
 
@@ -60,6 +60,12 @@ class Logs:
             self._opened = [opened for path in paths for opened in self._log(path)]
             opening.pop_all()
         self.files = [opened.name for opened in self._opened]
+
+    def __enter__(self) -> Logs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close.close()
 
     def __iter__(self) -> Iterator[Record]:
         with self._close:
@@ -132,8 +138,8 @@ def _siblings(path: Path) -> list[str]:
 
 def _lines(source: BinaryIO) -> Iterator[bytes]:
     """Yield the lines of a file, which may be compressed; one that is too long as an empty record."""
-    packed = isinstance(source, io.BufferedReader) and source.peek(len(_GZIP)).startswith(_GZIP)
-    unpacked = gzip.GzipFile(fileobj=source) if packed else source
+    buffered = source if isinstance(source, io.BufferedReader) else io.BufferedReader(_raw(source))
+    unpacked = gzip.GzipFile(fileobj=buffered) if buffered.peek(len(_GZIP)).startswith(_GZIP) else buffered
     while line := unpacked.readline(_LONGEST_LINE):
         if len(line) < _LONGEST_LINE or line.endswith(b"\n"):
             yield line
@@ -141,6 +147,10 @@ def _lines(source: BinaryIO) -> Iterator[bytes]:
         while (rest := unpacked.readline(_LONGEST_LINE)) and not rest.endswith(b"\n"):
             pass
         yield b"{}\n"
+
+
+def _raw(source: BinaryIO) -> io.RawIOBase:
+    return cast("io.RawIOBase", source)
 
 
 def _identity(about: os.stat_result) -> tuple[int, int]:

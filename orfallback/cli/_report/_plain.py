@@ -56,8 +56,10 @@ def as_json(summary: Summary) -> dict[str, Any]:
 
 
 def _model(model: Model) -> dict[str, Any]:
+    figures = model._asdict()
     return {
-        **model._asdict(),
+        "model": figures.pop("name"),
+        **figures,
         "failed": model.failed,
         "latency": _spread(model.latency),
         "first_token": _spread(model.first_token),

@@ -72,7 +72,8 @@ def _by_kind(bucket: Bucket, kinds: dict[str, str]) -> list[tuple[str, float]]:
     summed: dict[str, float] = {}
     for model, dollars in bucket.costs.items():
         if dollars > 0:
-            summed[kinds[model]] = summed.get(kinds[model], 0.0) + dollars
+            kind = kinds.get(model, "m5")
+            summed[kind] = summed.get(kind, 0.0) + dollars
     return sorted(summed.items())
 
 
