@@ -336,13 +336,40 @@ def test_the_calls_of_a_model(log: Path, command: Commands) -> None:
     assert NEMO in [each["model"] for each in told["models"]]
 
 
+def test_the_log_of_the_environment(log: Path, command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a name the log is the one that the plugin writes."""
+    monkeypatch.setenv("ORFALLBACK_CALL_LOG", str(log))
+    assert json.loads(command("report", "--json").out)["files"] == [str(log)]
+
+
+def _open_files() -> set[str]:
+    return {each.name for each in Path("/proc/self/fd").iterdir()}
+
+
+def test_very_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of more files than may be open at a time is read all the same, and what vanishes meanwhile is none."""
+    records = list(call_logs.records(300))
+    for number, record in enumerate(reversed(records[:-1]), 1):
+        call_logs.write(tmp_path / f"calls.jsonl.{number}", [record])
+    log = call_logs.write(tmp_path / "calls.jsonl", records[-1:])
+    before = _open_files()
+    with Logs([str(log)]) as logs:
+        assert len(_open_files() - before) <= 201
+        (tmp_path / "calls.jsonl.299").unlink()
+        assert [record.id for record in logs] == [record.id for record in records[1:]]
+    assert len(_open_files() - before) <= 1
+
+
 # -- mistakes --
 
 
 @pytest.mark.parametrize(
     ("content", "status", "sentence", "mend"),
     [
-        (None, 3, "There is no file {log}", "Name the file that the plugin call-log writes; - reads stdin"),
+        (None, 3, "There is no file {log}",
+            "The plugin call-log writes one: "
+            "ORFALLBACK_PLUGINS=call-log, ORFALLBACK_CALL_LOG=calls.jsonl; - reads stdin",
+        ),
         ("", 1, "{log} is empty", "Calls are written when they end: make one with the plugin call-log loaded"),
         ("\n\n", 1, "{log} is empty", "Calls are written when they end: make one with the plugin call-log loaded"),
         (
@@ -389,7 +416,7 @@ def test_none_of_that_time_or_model(log: Path, command: Commands) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "Missing argument 'LOG...'"),
+        ((), "name a call log, or set ORFALLBACK_CALL_LOG"),
         (("--since", "yesterday", "{log}"), "'yesterday' is no instant: write 24h, 7d"),
         (("--since", "2026-13-01", "{log}"), "'2026-13-01' is no instant"),
         (("--since", "999999999w", "{log}", "--until", "99999999999999d"), "is no instant"),
@@ -615,8 +642,9 @@ def test_the_ticks_of_an_axis_of_time(first: int, whole: int) -> None:
 def test_a_hundred_thousand_calls(tmp_path: Path) -> None:
     """A log of 100,000 calls is summed up in a minute and within 200 MB, and its page is no larger than of a few."""
     log = call_logs.write(tmp_path / "calls.jsonl", call_logs.records(100_000, days=30))
-    measured = "import resource, sys; from orfallback.cli import run; status = run(sys.argv[1:])"
-    measured += "; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(status)"
+    measured = "import sys; from pathlib import Path; from orfallback.cli import run; status = run(sys.argv[1:])"
+    measured += "; told = Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0]"
+    measured += "; print(told, file=sys.stderr); sys.exit(status)"
     began = time.monotonic()
     done = subprocess.run(
         [*COMMAND[:1], "-c", measured, "report", log, "--html", tmp_path / "report.html"],

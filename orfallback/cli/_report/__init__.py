@@ -23,9 +23,12 @@ from orfallback.cli._report._terminal import show
 from orfallback.cli._report._wanted import Wanted
 from orfallback.cli._shown import hide
 
+# Where the plugin call-log writes, if nobody says otherwise.
+_VARIABLE = "ORFALLBACK_CALL_LOG"
 
-@click.command(short_help="Sum up a call log: who served, who failed, how long, what it cost.")
-@click.argument("logs", nargs=-1, required=True, metavar="LOG...")
+
+@click.command(short_help="Sum up a call log: who served, how fast, at what cost.")
+@click.argument("logs", nargs=-1, metavar="[LOG]...")
 @click.option("--since", callback=chosen, metavar="WHEN", help="Calls begun from then on: 24h, 7d, 2026-11-23T10:00.")
 @click.option("--until", callback=chosen, metavar="WHEN", help="Calls begun before that.")
 @click.option("-m", "--model", "models", multiple=True, metavar="MODEL", help="Calls that asked it; repeatable.")
@@ -35,7 +38,7 @@ def report(
     logs: tuple[str, ...], since: float | None, until: float | None, models: tuple[str, ...], page_file: str | None,
     want_json: bool,
 ) -> None:  # fmt: skip
-    """Sum up what the plugin call-log wrote: one or more files, or - for stdin.
+    """Sum up what the plugin call-log wrote: files, or - for stdin; by default the one that ORFALLBACK_CALL_LOG names.
 
     What was rotated away (calls.jsonl.1, calls.jsonl.2.gz) is read, too. Times are in UTC, as in the log.
 
@@ -47,6 +50,9 @@ def report(
         raise click.UsageError("--until is not behind --since")
     if want_json and page_file == STDIN:
         raise click.UsageError("stdout is for one of --html - and --json")
+    logs = logs or tuple(filter(None, [os.environ.get(_VARIABLE, "").strip()]))
+    if not logs:
+        raise click.UsageError(f"name a call log, or set {_VARIABLE}")
     hide(os.environ.get(KEY_VARIABLE, ""))
     narrator = Narrator()
     with Logs(logs) as read:

@@ -12,7 +12,7 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, cast
 
 from orfallback._record import Record, from_line
 from orfallback.cli._exits import SetupFailed
@@ -22,24 +22,16 @@ STDIN = "-"
 # A record of a hundred attempts, each with all that it may say, is shorter (bytes).
 _LONGEST_LINE = 4 * 1024 * 1024
 _GZIP = b"\x1f\x8b"
-_MEND = "Name the file that the plugin call-log writes; - reads stdin"
-
-
-class _Opened(NamedTuple):
-    """A file that is to be read.
-
-    :ivar name: its path, or how stdin is called.
-    :ivar source: what is in it.
-    """
-
-    name: str
-    source: BinaryIO
+# So many files of a log are open at a time; what is older than those is opened when it is read.
+_AT_ONCE = 200
+_STDIN = "stdin"
+_MEND = "The plugin call-log writes one: ORFALLBACK_PLUGINS=call-log, ORFALLBACK_CALL_LOG=calls.jsonl; - reads stdin"
 
 
 class Logs:
     """The calls of some logs and their rotated siblings (``.1``, ``.2.gz``), oldest first; for one pass, then closed.
 
-    Files are opened at once, the newest first, so that a rotation in the meantime neither loses a call nor doubles one.
+    The newest files are opened at once, so that a rotation in the meantime neither loses a call nor doubles one.
 
     :param paths: of the logs; ``-`` is stdin.
     :ivar files: the names of those that are read, in order.
@@ -54,12 +46,12 @@ class Logs:
         self.strange = 0
         self.torn: list[str] = []
         self._seen: set[tuple[int, int]] = set()
+        self._opened: dict[str, BinaryIO] = {}
         self._close = contextlib.ExitStack()
         with contextlib.ExitStack() as opening:
             opening.callback(self._close.close)
-            self._opened = [opened for path in paths for opened in self._log(path)]
+            self.files = [name for path in paths for name in self._log(path)]
             opening.pop_all()
-        self.files = [opened.name for opened in self._opened]
 
     def __enter__(self) -> Logs:
         return self
@@ -69,46 +61,71 @@ class Logs:
 
     def __iter__(self) -> Iterator[Record]:
         with self._close:
-            for opened in self._opened:
-                yield from self._records(opened)
+            for name in self.files:
+                source = self._opened.pop(name, None) or self._open(name)
+                if source is not None:
+                    with source:
+                        yield from self._records(name, source)
 
     def is_among(self, path: str) -> bool:
         """Tell whether a file is one of those that are read.
 
         :param path: of the file, which need not be there.
         """
-        with contextlib.suppress(OSError, ValueError):
-            return _identity(Path(path).stat()) in self._seen
+        for name in self.files:
+            with contextlib.suppress(OSError, ValueError):
+                if Path(name).samefile(path):
+                    return True
         return False
 
-    def _log(self, path: str) -> list[_Opened]:
-        """Open a log and its siblings, and return those not opened before, the oldest first."""
+    def _log(self, path: str) -> list[str]:
+        """Open what can be of a log and its siblings, and return the names of those not seen before, oldest first."""
         if path == STDIN:
-            return [_Opened("stdin", sys.stdin.buffer)]
+            return self._stdin()
         siblings = _siblings(Path(path))
-        names = [path, *siblings] if os.path.lexists(path) or not siblings else siblings
-        opened = [each for each in map(self._open, names) if each is not None]
-        return opened[::-1]
+        # Between a rotation and the next call there is no file of the log's own name.
+        names = [path, *siblings]
+        passed = {name for name in names[:_AT_ONCE] if not self._keep(name, needed=not siblings)}
+        return [name for name in reversed(names) if name not in passed]
 
-    def _open(self, name: str) -> _Opened | None:
+    def _keep(self, name: str, *, needed: bool) -> bool:
+        source = self._open(name, needed=needed)
+        if source is not None:
+            self._opened[name] = self._close.enter_context(source)
+        return source is not None
+
+    def _stdin(self) -> list[str]:
+        if sys.stdin is None:
+            raise SetupFailed("stdin is closed", _MEND)
+        if _STDIN in self._opened:
+            return []
+        self._opened[_STDIN] = sys.stdin.buffer
+        return [_STDIN]
+
+    def _open(self, name: str, *, needed: bool = False) -> BinaryIO | None:
+        """Open a file; None if it was read before, or is gone, and not needed."""
         try:
-            source = self._close.enter_context(Path(name).open("rb"))  # noqa: SIM115 - what it is entered into closes it
+            source = Path(name).open("rb")  # noqa: SIM115 - who asked for it closes it
             about = os.fstat(source.fileno())
         except FileNotFoundError:
+            if not needed:
+                return None
             raise SetupFailed(f"There is no file {name}", _MEND) from None
         except (OSError, ValueError) as error:
             raise SetupFailed(f"{name} cannot be read: {_told(error)}", _MEND) from None
         if stat.S_ISCHR(about.st_mode) and not source.isatty() and name != os.devnull:
+            source.close()
             raise SetupFailed(f"{name} is a device", _MEND)
         if stat.S_ISREG(about.st_mode):
             if _identity(about) in self._seen:
+                source.close()
                 return None
             self._seen.add(_identity(about))
-        return _Opened(name, source)
+        return source
 
-    def _records(self, opened: _Opened) -> Iterator[Record]:
+    def _records(self, name: str, source: BinaryIO) -> Iterator[Record]:
         try:
-            for line in _lines(opened.source):
+            for line in _lines(source):
                 record = from_line(line)
                 if record is not None:
                     self.calls += 1
@@ -116,9 +133,9 @@ class Logs:
                 elif line.strip():
                     self.strange += 1
         except (EOFError, zlib.error, gzip.BadGzipFile):
-            self.torn.append(opened.name)
+            self.torn.append(name)
         except OSError as error:
-            raise SetupFailed(f"{opened.name} cannot be read: {_told(error)}", _MEND) from None
+            raise SetupFailed(f"{name} cannot be read: {_told(error)}", _MEND) from None
 
 
 def _siblings(path: Path) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -15,10 +14,11 @@ from orfallback.cli._console import put
 from orfallback.cli._report import _words
 from orfallback.cli._report._bars import Part, course, pretty, share
 from orfallback.cli._report._course import Leg, legs
+from orfallback.cli._report._rows import beneath, fits, listed, table_of
 from orfallback.cli._report._summary import FELL_BACK, OTHERS, OUTCOMES, Model, Summary
 
-# A table is measured as if there were this much room; a bar has this much at most, and at least (columns).
-_WIDEST, _BAR, _NARROWEST = 10_000, 60, 10
+# A bar has this much room at most, and at least (columns).
+_BAR, _NARROWEST = 60, 10
 # So many rows of a table are looked at; so many attempts of a call.
 _ROWS, _LEGS = 12, 6
 # What is told of a model; its name aside, these many belong together.
@@ -39,7 +39,7 @@ def show(console: Console, summary: Summary) -> None:
     failing = [model for model in summary.models if model.failed][:_ROWS]
     if failing:
         rows = [(_cell(each.name), _right(each.failed), _reasons(each.reasons)) for each in failing]
-        _section(console, "Why attempts failed", _rows(console, ("model", "failed", "because of"), rows))
+        _section(console, "Why attempts failed", listed(console, ("model", "failed", "because of"), rows))
     if summary.fallbacks:
         arrow = "→" if pretty(console) else "->"
         brief = _brief(summary)
@@ -47,7 +47,7 @@ def show(console: Console, summary: Summary) -> None:
             (_cell(f"{brief(step.source)} {arrow} {brief(step.target)}"), _right(step.times), _reasons(step.reasons))
             for step in summary.fallbacks[:_ROWS]
         ]
-        _section(console, "Fallbacks", _rows(console, ("from and to", "times", "because of"), rows))
+        _section(console, "Fallbacks", listed(console, ("from and to", "times", "because of"), rows))
     _section(console, "The slowest calls", _slowest(console, summary))
 
 
@@ -113,9 +113,9 @@ def _models(console: Console, summary: Summary) -> Iterator[RenderableType]:
     rows = [_model(each, summary.calls) for each in summary.models[:_ROWS]]
     at, ends = 1, [1 + sum(_GROUPS[: index + 1]) for index in range(len(_GROUPS))]
     while at < len(_COLUMNS):
-        fitting = [end for end in ends if end > at and _fits(console, _model_table(rows, at, end))]
+        fitting = [end for end in ends if end > at and fits(console, _model_table(rows, at, end))]
         if not fitting:
-            yield from _rows(console, _COLUMNS, rows)
+            yield from listed(console, _COLUMNS, rows)
             return
         if at > 1:
             yield Text()
@@ -124,7 +124,7 @@ def _models(console: Console, summary: Summary) -> Iterator[RenderableType]:
 
 
 def _model_table(rows: Sequence[Sequence[Text]], begin: int, end: int) -> Table:
-    return _table_of((_COLUMNS[0], *_COLUMNS[begin:end]), [(row[0], *row[begin:end]) for row in rows])
+    return table_of((_COLUMNS[0], *_COLUMNS[begin:end]), [(row[0], *row[begin:end]) for row in rows])
 
 
 def _model(model: Model, calls: int) -> tuple[Text, ...]:
@@ -152,53 +152,6 @@ def _right(figure: str | int) -> Text:
     return Text(figure if isinstance(figure, str) else _words.number(figure), justify="right")
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    return table
-
-
-def _table_of(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> Table:
-    table = _table(*columns)
-    for row in rows:
-        table.add_row(*row)
-    for column, cell in zip(table.columns, rows[0] if rows else (), strict=False):
-        column.justify = cell.justify or "left"
-    return table
-
-
-def _fits(console: Console, table: Table) -> bool:
-    return console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum <= console.width
-
-
-def _rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> Iterator[RenderableType]:
-    """Yield a table where it fits, else each row on lines of its own."""
-    table = _table_of(columns, rows)
-    if _fits(console, table):
-        yield table
-        return
-    for first, *others in rows:
-        yield Text(first.plain, style="bold", overflow="fold")
-        named = [
-            f"{name.strip()} {cell.plain}" if cell.justify else cell.plain
-            for name, cell in zip(columns[1:], others, strict=True)
-            if cell.plain
-        ]
-        yield from _beneath(console, ", ".join(named))
-
-
-def _beneath(console: Console, text: str, style: str = "") -> Iterator[RenderableType]:
-    """Yield what belongs to the line before it; where it has to end a line it ends one behind a comma, if it can."""
-    line = Text(style=style, overflow="fold")
-    for item in text.split(", "):
-        if line and line.cell_len + 2 + cell_len(item) + 3 > console.width:
-            yield Padding(line.append(","), (0, 0, 0, 2))
-            line = Text(style=style, overflow="fold")
-        line.append(f", {item}" if line else item)
-    yield Padding(line, (0, 0, 0, 2))
-
-
 # -- the slowest calls --
 
 
@@ -217,7 +170,7 @@ def _slowest(console: Console, summary: Summary) -> Iterator[RenderableType]:
             parts.append(Part(leg.kind, leg.attempt.elapsed))
             told.append(_leg(leg, brief(leg.attempt.model)))
         yield Padding(course(console, parts, longest, width), (0, 0, 0, 2))
-        yield from _beneath(console, ", ".join(told) or "nobody was asked", "dim")
+        yield from beneath(console, ", ".join(told) or "nobody was asked", "dim")
 
 
 def _leg(leg: Leg, model: str) -> str:

@@ -45,7 +45,8 @@ def _legend(total: Counter[str]) -> Markup:
     there: dict[str, str] = {}
     for reason, _ in total.most_common():
         there.setdefault(kind(reason), reason if kind(reason) != "other" else "others")
-    return legend(there.items())
+    others = there.pop("other", None)
+    return legend([*there.items(), *([] if others is None else [("other", others)])])
 
 
 def _group(model: Model, axis: Linear, ticks: list[Tick]) -> Markup:
