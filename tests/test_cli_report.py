@@ -362,14 +362,13 @@ def test_very_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 # -- mistakes --
 
+MEND = "The plugin call-log writes one: ORFALLBACK_PLUGINS=call-log, ORFALLBACK_CALL_LOG=calls.jsonl; - reads stdin"
+
 
 @pytest.mark.parametrize(
     ("content", "status", "sentence", "mend"),
     [
-        (None, 3, "There is no file {log}",
-            "The plugin call-log writes one: "
-            "ORFALLBACK_PLUGINS=call-log, ORFALLBACK_CALL_LOG=calls.jsonl; - reads stdin",
-        ),
+        (None, 3, "There is no file {log}", MEND),
         ("", 1, "{log} is empty", "Calls are written when they end: make one with the plugin call-log loaded"),
         ("\n\n", 1, "{log} is empty", "Calls are written when they end: make one with the plugin call-log loaded"),
         (

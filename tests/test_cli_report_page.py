@@ -332,6 +332,14 @@ def test_figures_under_the_pointer(at: webdriver.Chrome, summary: Summary) -> No
     with looked_at(at, 390, "light"):
         at.refresh()
         slots = at.find_elements(By.CSS_SELECTOR, "#calls .hit")
+        # What is scrolled away takes its figures with it, a moment later.
+        at.execute_async_script(
+            """
+            arguments[0].scrollIntoView({block: "center", behavior: "instant"});
+            requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(arguments[1])));
+        """,
+            slots[-1],
+        )
         webdriver.ActionChains(at).move_to_element(slots[-1]).perform()
         tip = at.find_element(By.CSS_SELECTOR, ".tip")
         assert tip.is_displayed()
@@ -339,7 +347,7 @@ def test_figures_under_the_pointer(at: webdriver.Chrome, summary: Summary) -> No
         box = tip.rect
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 390
-        webdriver.ActionChains(at).move_to_element(at.find_element(By.CSS_SELECTOR, "h1")).perform()
+        webdriver.ActionChains(at).move_to_element(at.find_element(By.CSS_SELECTOR, "#over-time h2")).perform()
         assert not tip.is_displayed()
 
 

@@ -14,23 +14,18 @@ from rich.text import Text
 _WIDEST = 10_000
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    return table
-
-
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> Table:
-    table = _table(*columns)
+    """Return a table whose columns stand as the cells of its first row do."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column, cell in zip(columns, rows[0] if rows else [Text()] * len(columns), strict=True):
+        table.add_column(column, no_wrap=True, justify=cell.justify or "left")
     for row in rows:
         table.add_row(*row)
-    for column, cell in zip(table.columns, rows[0] if rows else (), strict=False):
-        column.justify = cell.justify or "left"
     return table
 
 
 def fits(console: Console, table: Table) -> bool:
+    """Tell whether no line of a table would have to be cut."""
     return console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum <= console.width
 
 

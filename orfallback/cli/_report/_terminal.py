@@ -68,13 +68,14 @@ def _overview(console: Console, summary: Summary) -> Iterator[RenderableType]:
     period = _words.period(summary.first, summary.last)
     yield Text(f"{_words.things(summary.calls, 'call')}, {period}", style="bold")
     width = max(min(console.width - 48, _BAR), _NARROWEST)
-    table = _table("", "", "", "")
-    table.show_header = False
+    rows = []
     for outcome in OUTCOMES:
         count = summary.outcomes[outcome]
         if count or outcome in (Ending.ANSWERED, FELL_BACK, Ending.FAILED):
             bar = share(console, count, summary.calls, width, _STYLES.get(outcome, ""))
-            table.add_row(outcome, _right(count), _right(_words.percent(count, summary.calls)), bar)
+            rows.append((Text(outcome), _right(count), _right(_words.percent(count, summary.calls)), bar))
+    table = table_of(("",) * 4, rows)
+    table.show_header = False
     yield table
     facts = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     facts.add_column(style="dim", no_wrap=True)
@@ -109,18 +110,21 @@ def _facts(summary: Summary) -> Iterator[tuple[str, str]]:
 
 
 def _models(console: Console, summary: Summary) -> Iterator[RenderableType]:
-    """Yield what models did: as few tables side by side in one as there is room for."""
+    """Yield what models did: in one table where that fits, else in several, else in lines."""
     rows = [_model(each, summary.calls) for each in summary.models[:_ROWS]]
-    at, ends = 1, [1 + sum(_GROUPS[: index + 1]) for index in range(len(_GROUPS))]
-    while at < len(_COLUMNS):
-        fitting = [end for end in ends if end > at and fits(console, _model_table(rows, at, end))]
+    tables: list[Table] = []
+    begin, ends = 1, [1 + sum(_GROUPS[: index + 1]) for index in range(len(_GROUPS))]
+    while begin < len(_COLUMNS):
+        fitting = [end for end in ends if end > begin and fits(console, _model_table(rows, begin, end))]
         if not fitting:
             yield from listed(console, _COLUMNS, rows)
             return
-        if at > 1:
+        tables.append(_model_table(rows, begin, fitting[-1]))
+        begin = fitting[-1]
+    for index, table in enumerate(tables):
+        if index:
             yield Text()
-        yield _model_table(rows, at, fitting[-1])
-        at = fitting[-1]
+        yield table
 
 
 def _model_table(rows: Sequence[Sequence[Text]], begin: int, end: int) -> Table:
