@@ -29,6 +29,7 @@ from conftest import KEY, Commands
 from orfallback._ending import Ending
 from orfallback._record import MOST_ATTEMPTS, Record, Try, to_line
 from orfallback.cli._check._trial import percentile
+from orfallback.cli._exits import SetupFailed
 from orfallback.cli._report import _words
 from orfallback.cli._report._course import legs
 from orfallback.cli._report._logs import Logs
@@ -167,7 +168,7 @@ def test_buckets_hold_all_without_a_gap(instants: list[float]) -> None:
     buckets = list(timeline)
     assert len(buckets) <= MOST
     assert [each.started for each in buckets] == [buckets[0].started + n * timeline.width for n in range(len(buckets))]
-    counted = Counter(math.floor(each / timeline.width) for each in instants)
+    counted = Counter(math.floor(each) // timeline.width for each in instants)
     found = {round(each.started / timeline.width): each.outcomes.total() for each in buckets if each.outcomes}
     assert found == counted
 
@@ -274,6 +275,15 @@ def test_a_rotation_while_it_is_read(tmp_path: Path) -> None:
     log.rename(tmp_path / "calls.jsonl.1")
     call_logs.write(log, call_logs.records(5, seed=9))
     assert sum(1 for _ in logs) == 30
+
+
+def test_stdin_is_there_once(log: Path, command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """stdin that is named twice is read once, among others in its place; without one that is told."""
+    told = json.loads(command("report", "-", str(log), "-", "--json", stdin=log.read_bytes()).out)
+    assert (told["calls"], told["files"]) == (800, ["stdin", str(log)])
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(SetupFailed, match="stdin is closed"):
+        Logs(["-"])
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -397,6 +407,10 @@ def test_what_is_no_file(tmp_path: Path, command: Commands) -> None:
         done = command("report", path)
         assert (done.status, done.out) == (3, "")
         assert f"{path} {told}" in done.err
+    # A file that can be opened, and not read from its beginning.
+    done = command("report", "/proc/self/mem")
+    assert (done.status, done.out) == (3, "")
+    assert "/proc/self/mem cannot be read: Input/output error" in done.err
     assert command("report", "a\0b").status == 3
     assert command("report", os.devnull).status == 1
 
@@ -539,6 +553,8 @@ def test_a_key_in_a_log(secret: str, tmp_path: Path, command: Commands, monkeypa
         assert secret[-12:] not in done.out + done.err
 
 
+# The years 1 to 9999, which are all that a record can name.
+_FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
 _ANY = st.floats(-1e14, 1e14) | st.sampled_from([0.0, 1e-300, 1e14])
 _ANY_TRY = st.builds(
     Try, model=st.text(max_size=8), endpoint=st.text(max_size=8), reason=st.none() | st.text(max_size=8), waited=_ANY,
@@ -546,7 +562,8 @@ _ANY_TRY = st.builds(
     status=st.none() | st.integers(-9, 9999), prompt_tokens=st.none() | st.integers(-9, 10**14),
 )  # fmt: skip
 _ANY_RECORD = st.builds(
-    Record, started=st.floats(-6e10, 2.5e11), id=st.text(max_size=8), mode=st.text(max_size=8),
+    Record, started=st.floats(_FIRST, _LAST) | st.sampled_from([_FIRST, _LAST]), id=st.text(max_size=8),
+    mode=st.text(max_size=8),
     ending=st.text(max_size=8) | st.sampled_from(list(map(str, Ending))), error=st.none() | st.text(max_size=8),
     seconds=_ANY, attempts=st.lists(_ANY_TRY, max_size=4).map(tuple), left_out=st.integers(0, 10**14),
     extra=st.just({}),
@@ -555,7 +572,7 @@ _ANY_RECORD = st.builds(
 
 @given(st.lists(_ANY_RECORD, min_size=1, max_size=5))
 def test_any_record_can_be_shown(records: list[Record]) -> None:
-    """Whatever a record holds, of the year 70 or 9800, it is summed up, and shown in all three ways."""
+    """Whatever a record holds, of the year 1 or 9999, it is summed up, and shown in all three ways."""
     summary = summed(*records)
     json.dumps(as_json(summary), allow_nan=False)
     show(Console(file=io.StringIO(), width=80), summary)

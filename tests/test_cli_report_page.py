@@ -108,9 +108,7 @@ def test_the_tiles(at: webdriver.Chrome, summary: Summary) -> None:
         "Calls": _words.number(summary.calls),
         "Answered": _words.percent(summary.answered, summary.calls),
         "Fell back": _words.percent(summary.fell_back, summary.calls),
-        "Failed, broke or degraded": _words.percent(
-            sum(summary.outcomes[each] for each in ("failed", "broken", "degraded")), summary.calls
-        ),
+        "No whole answer": _words.percent(summary.calls - summary.answered - summary.outcomes["left"], summary.calls),
         "Time to the whole answer": _words.seconds(summary.seconds.p50),
         "Time to the first token": _words.seconds(summary.first_token.p50),
         "Cost": _words.money(summary.cost),

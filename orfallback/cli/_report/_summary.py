@@ -23,6 +23,12 @@ OUTCOMES = (
 )  # fmt: skip
 
 
+def unanswered(outcomes: Mapping[str, int]) -> int:
+    """Return how many calls had no whole answer of a model, those left aside that their caller left."""
+    aside = (Ending.ANSWERED, FELL_BACK, Ending.LEFT)
+    return sum(count for outcome, count in outcomes.items() if outcome not in aside)
+
+
 class Model(NamedTuple):
     """What a model did.
 
@@ -136,6 +142,11 @@ class Summary(NamedTuple):
     def answered(self) -> int:
         """Calls with a whole answer of a model."""
         return self.outcomes[Ending.ANSWERED] + self.outcomes[FELL_BACK]
+
+    @property
+    def unanswered(self) -> int:
+        """Calls without one, those left aside that their caller left."""
+        return unanswered(self.outcomes)
 
     @property
     def per_thousand(self) -> float | None:

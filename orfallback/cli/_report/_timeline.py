@@ -43,7 +43,7 @@ class Timeline:
 
         :param started: seconds since the epoch.
         """
-        index = math.floor(started / self.width)
+        index = math.floor(started) // self.width
         bucket = self._buckets.get(index)
         if bucket is None:
             if not self._buckets:
@@ -51,7 +51,7 @@ class Timeline:
             self._first, self._last = min(self._first, index), max(self._last, index)
             while self._last - self._first >= MOST:
                 self._coarsen()
-            index = math.floor(started / self.width)
+            index = math.floor(started) // self.width
             bucket = self._buckets.setdefault(index, self._empty(index))
         return bucket
 

@@ -25,7 +25,8 @@ def models(summary: Summary) -> Markup:
         title = f"{_words.short(each.name for each in summary.models)[top.name]} served "
         title += f"{_words.percent(top.served, summary.calls)} of the calls"
         others = len(summary.models) - 1
-        title += f", {_words.things(others, 'other model')} the rest" if others else ""
+        rest = _words.percent(sum(each.served for each in summary.models[1:]), summary.calls)
+        title += f", {_words.things(others, 'other model')} {rest}" if others else ""
     left = len(summary.models) - _ROWS
     return section(
         "models", title,

@@ -10,7 +10,7 @@ from orfallback.cli._report._page import _parts
 from orfallback.cli._report._page._markup import Markup, el, join
 from orfallback.cli._report._page._scale import Linear, Tick, linear, timely
 from orfallback.cli._report._page._style import kind
-from orfallback.cli._report._summary import FELL_BACK, OUTCOMES, Summary
+from orfallback.cli._report._summary import FELL_BACK, OUTCOMES, Summary, unanswered
 from orfallback.cli._report._timeline import Bucket
 
 # Above the bars there is room for what the uppermost line is called (pixels).
@@ -55,20 +55,14 @@ def over_time(summary: Summary) -> Markup:
 def _finding(summary: Summary) -> str:
     """Say in a sentence what is seen."""
     fell = f"{_words.percent(summary.outcomes[FELL_BACK], summary.calls)} were answered after a fallback"
-    bad = _unanswered(summary.outcomes)
+    bad = summary.unanswered
     if not bad:
         return f"No call was without an answer; {fell}" if summary.outcomes[FELL_BACK] else "No call needed a fallback"
-    worst = max(summary.buckets, key=lambda bucket: _unanswered(bucket.outcomes))
+    worst = max(summary.buckets, key=lambda bucket: unanswered(bucket.outcomes))
     return (
-        f"{_words.things(bad, 'call')} ended without a whole answer, {_words.number(_unanswered(worst.outcomes))} of "
+        f"{_words.things(bad, 'call')} ended without a whole answer, {_words.number(unanswered(worst.outcomes))} of "
         f"them in the {_words.length(summary.width)} from {_words.when(worst.started, '%H:%M on %d %b')}; {fell}"
     )
-
-
-def _unanswered(outcomes: Mapping[str, int]) -> int:
-    """Return how many calls had no whole answer of a model, those left aside that their caller left."""
-    whole = (Ending.ANSWERED, FELL_BACK, Ending.LEFT)
-    return sum(count for outcome, count in outcomes.items() if outcome not in whole)
 
 
 def _share(bucket: Bucket, outcome: str) -> float:

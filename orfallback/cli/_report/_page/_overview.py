@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from orfallback._ending import Ending
 from orfallback.cli._report import _words
 from orfallback.cli._report._page._markup import Markup, el
 from orfallback.cli._report._spread import Spread
@@ -33,7 +32,6 @@ def headline(summary: Summary) -> str:
 def tiles(summary: Summary) -> Markup:
     """Return the figures that count."""
     calls, wasted = summary.calls, summary.wasted
-    lost = sum(summary.outcomes[each] for each in (Ending.DEGRADED, Ending.BROKEN, Ending.FAILED))
     cost = "no reply told any" if summary.cost is None else f"{_words.money(summary.per_thousand)} per 1,000 calls"
     paid = f"{_words.money(wasted.cost)} and " if wasted.cost else ""
     waits = f"{_words.seconds(summary.waited)} of waits"
@@ -41,7 +39,7 @@ def tiles(summary: Summary) -> Markup:
         ("Calls", _words.number(calls), f"{_words.number(summary.streams)} of them streams"),
         ("Answered", _words.percent(summary.answered, calls), _words.things(summary.answered, "call")),
         ("Fell back", _words.percent(summary.fell_back, calls), _words.things(summary.fell_back, "call")),
-        ("Failed, broke or degraded", _words.percent(lost, calls), _words.things(lost, "call")),
+        ("No whole answer", _words.percent(summary.unanswered, calls), _words.things(summary.unanswered, "call")),
         ("Time to the whole answer", _words.seconds(summary.seconds.p50) or "–", _tail(summary.seconds)),
         ("Time to the first token", _words.seconds(summary.first_token.p50) or "–", _tail(summary.first_token)),
         ("Cost", _words.money(summary.cost) or "–", cost),
