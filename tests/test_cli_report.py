@@ -522,7 +522,10 @@ def test_the_json(log: Path, command: Commands) -> None:
     assert sum(sum(each["outcomes"].values()) for each in told["timeline"]["buckets"]) == 400
 
 
-@pytest.mark.parametrize("text", [NASTY, "\u05d0\u05d1\u05d2\u200f", "\ud800", "", "x" * 100_000, "a\u0301" * 500])
+@pytest.mark.parametrize(
+    "text", [NASTY, "\u05d0\u05d1\u05d2\u200f", "\ud800", "", "x" * 100_000, "a\u0301" * 500],
+    ids=["nasty", "right to left", "surrogate", "empty", "long", "combining"],
+)  # fmt: skip
 def test_hostile_names(text: str, tmp_path: Path, command: Commands) -> None:
     """Nothing that stands in a record moves the cursor, is taken for markup, or breaks out of the page."""
     log = tmp_path / "calls.jsonl"

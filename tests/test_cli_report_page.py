@@ -410,7 +410,10 @@ def test_what_a_policy_forbids(at: webdriver.Chrome) -> None:
     assert any("Content Security Policy" in each for each in complaints(at))
 
 
-@pytest.mark.parametrize("text", [NASTY, '"><svg onload=alert(1)>', "{{x}}`${1}`", "\u05d0\u05d1 (x) \u202e"])
+@pytest.mark.parametrize(
+    "text", [NASTY, '"><svg onload=alert(1)>', "{{x}}`${1}`", "\u05d0\u05d1 (x) \u202e"],
+    ids=["nasty", "attribute", "template", "right to left"],
+)  # fmt: skip
 def test_markup_is_text(text: str, chromium: webdriver.Chrome, tmp_path: Path) -> None:
     """Whatever stands in a record is shown as text: nothing of it runs, or becomes an element."""
     file = tmp_path / "report.html"
