@@ -183,10 +183,10 @@ def test_a_log_of_nonsense_is_bounded() -> None:
     assert len(page(summary, "")) < 500_000
 
 
-def test_what_is_left_out_is_no_step() -> None:
+@pytest.mark.parametrize("half", [MOST_ATTEMPTS // 2, 3])
+def test_what_is_left_out_is_no_step(half: int) -> None:
     """Where a record leaves attempts out, the last before the gap and the first behind it are no fallback."""
-    half = MOST_ATTEMPTS // 2
-    record = call(*[failed("a")] * half, *[failed("b")] * half, ending="failed", left_out=400)
+    record = call(*[failed("a")] * half, *[failed("b")] * half, ending="failed", left_out=500 - 2 * half)
     summary = summed(record)
     assert (summary.attempts, summary.fallbacks) == (500, ())
     placed = list(legs(summary.slowest[0], 6))
@@ -613,8 +613,11 @@ def test_money_in_words(dollars: float | None, told: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "told"),
-    [(None, ""), (0.004, "0.00 s"), (9.996, "10.0 s"), (99.96, "100 s"), (121.0, "2 min"), (9e9, "2500000 h")],
-)
+    [
+        (None, ""), (0.0, "0 s"), (0.004, "4 ms"), (0.0994, "99 ms"), (0.0996, "0.10 s"), (9.996, "10.0 s"),
+        (99.96, "100 s"), (121.0, "2 min"), (9e9, "2500000 h"),
+    ],
+)  # fmt: skip
 def test_times_in_words(value: float | None, told: str) -> None:
     """Times are told with three digits or so."""
     assert _words.seconds(value) == told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from orfallback._record import MOST_ATTEMPTS, Record, Try
+from orfallback._record import Record, Try
 from orfallback._verdict import Reason
 
 
@@ -49,7 +49,7 @@ def legs(record: Record, most: int) -> Iterator[Leg]:
     # What the record itself leaves out lies in its middle.
     told = attempts if len(attempts) <= most else (*attempts[: most // 2], *attempts[-(most - most // 2) :])
     now, gap = 0.0, len(attempts) - len(told) + record.left_out
-    middle = len(told) // 2 if len(told) < len(attempts) else MOST_ATTEMPTS // 2
+    middle = len(told) // 2
     for index, attempt in enumerate(told):
         left_out = gap if index == middle else 0
         if left_out:

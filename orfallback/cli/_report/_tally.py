@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from orfallback._ending import Ending
-from orfallback._record import MOST_ATTEMPTS, Record, Try
+from orfallback._record import Record, Try
 from orfallback._verdict import Reason
 from orfallback.cli._report import _words
 from orfallback.cli._report._spread import spread_of
@@ -178,7 +178,8 @@ def _host(each: Try) -> str:
 def _steps(record: Record) -> Iterator[tuple[Try, Try]]:
     """Yield each attempt that another target's followed, with that."""
     for index, (before, behind) in enumerate(zip(record.attempts, record.attempts[1:], strict=False), 1):
-        left_out_here = record.left_out and index == MOST_ATTEMPTS // 2
+        # What a record leaves out lies in its middle.
+        left_out_here = record.left_out and index == len(record.attempts) // 2
         if _target(before) != _target(behind) and not left_out_here:
             yield before, behind
 

@@ -52,9 +52,11 @@ def percent(part: float, whole: float) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Return a length of time: "0.32 s", "12.3 s", "35 min"; "" for None."""
+    """Return a length of time: "4 ms", "0.32 s", "12.3 s", "35 min"; "" for None."""
     if value is None:
         return ""
+    if abs(value) < 0.0995:
+        return f"{1000 * value:.0f} ms" if value else "0 s"
     if value >= 120:
         return span(value)
     return f"{value:.2f} s" if value < 9.995 else f"{value:.1f} s" if value < 99.95 else f"{value:.0f} s"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 # Those without content and without an end.
 _VOID = frozenset({"meta", "link", "br"})
 # The blank between a figure and its unit: no line ends there.
-_UNIT = re.compile(r"(?<=\d) (?=(?:s|min|h|%)(?!\w))")
+_UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|min|h|%)(?!\w))")
 
 
 class Markup(str):
