@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import pytest
 import requests
@@ -29,6 +30,7 @@ from orfallback import (
     StreamInterrupted,
     Target,
     _logging,
+    _plugins,
 )
 from orfallback.plugins.call_log import CallLog
 from orfallback.testing import FakeClock, Simulator, answer, cut, reset, status
@@ -237,6 +239,9 @@ def storm(sim: Simulator, clock: FakeClock, folder: Path, *, plain: bool) -> Non
         blind = [Target("vendor/blind", name=HOSTILE, inputs=["text"]), "vendor/good"]
         chain.replace(models=blind, plugins=[Fit(fetch=False)]).complete([picture])
         _gateway(chain)
+        # Every hook is slow.
+        with mock.patch.object(_plugins, "_SLOW", 0.0):
+            chain.replace(models=["vendor/good"]).complete(PROMPT)
     _drop_in(sim, plain=plain)
     _trouble(sim, clock, folder, plain=plain)
 
