@@ -433,3 +433,29 @@ def test_what_a_record_costs(path: Path) -> None:
         took.append(time.perf_counter() - started)
     print(f"{min(took) * 1e6:.0f} µs at best")
     assert min(took) < 400e-6
+
+
+def test_a_line_in_the_middle_of_a_line(log: CallLog, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a signal handler, or the garbage collector, ends while its thread writes is written behind it, at once."""
+    real, inner = _lines._append, [call("b" * 16)]
+
+    def append(file: Any, size: int, line: bytes) -> None:
+        if inner:
+            began = time.monotonic()
+            log.orfallback_call_finished(inner.pop(), None)
+            assert time.monotonic() - began < 0.5
+        real(file, size, line)
+
+    monkeypatch.setattr(_lines, "_append", append)
+    log.orfallback_call_finished(call(), None)
+    assert len(path.read_bytes().splitlines()) == 2
+
+
+def test_a_turn_that_nobody_ends(log: CallLog, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that was interrupted as its turn began holds nobody up for long, and loses no line of others."""
+    monkeypatch.setattr(_lines, "_TURN", 0.05)
+    log._file._turn.begin()
+    for _ in range(3):
+        log.orfallback_call_finished(call(), None)
+    assert len(path.read_bytes().splitlines()) == 3
+    assert not log._file._turn.is_mine()

@@ -37,7 +37,7 @@ from orfallback.testing import FakeClock, Simulator, answer, cut, reset, status
 from orfallback.wsgi import Gateway
 
 ROOT = Path(orfallback.__file__).parent
-PAGE = (ROOT.parent / "docs" / "reference" / "logging.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "reference" / "logging.md").read_text(encoding="utf-8")
 _LEVELS = {"debug": "DEBUG", "info": "INFO", "warning": "WARNING", "error": "ERROR", "exception": "ERROR"}
 PROMPT = "CANARYPROMPT"
 #: A name, or what an upstream says, that would write a line of its own, or steer a terminal.
@@ -98,7 +98,7 @@ class Source:
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             whose, what = node.func.value, node.func.attr
-            if what == "_log":
+            if what == "_log" and "logger" in self.loggers:
                 # The plugin's own: level, sign, text.
                 for sign, text in zip(self._texts(node.args[1]), self._texts(node.args[2]), strict=True):
                     for level in self._levels(node.args[0]):

@@ -8,6 +8,7 @@ import random
 import stat
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
 try:
@@ -22,15 +23,20 @@ except ImportError:
 _MODE = 0o600
 # A pipe or a device in the file's place is not waited for.
 _FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-# Between two tries for the file that somebody else holds (s): whoever writes has it for some microseconds.
+# The longest that the threads of a process wait for each other (s): one of them may have been interrupted in its turn.
+_TURN = 1.0
+# Lines that wait for the thread that writes to come back to itself.
+_MOST_WAITING = 1_000
+# Between two tries for the file that another process holds (s): whoever writes has it for some microseconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0001, 0.005
 
 
 class LineFile:
     """A file that is opened, locked, written and closed for each line, so that nothing is held between two.
 
-    What was moved or deleted meanwhile is made anew; a line that a process left unfinished as it was killed is ended.
-    A full file becomes ``<path>.1``, that one ``<path>.2``, and so on.
+    The threads of a process take turns, and processes lock the file. What was moved or deleted meanwhile is made anew;
+    a line that a process left unfinished as it was killed is ended. A full file becomes ``<path>.1``, that one
+    ``<path>.2``, and so on.
 
     :param path: the file; its directory exists.
     :param most_bytes: the longest it gets; no line is longer.
@@ -42,17 +48,41 @@ class LineFile:
         self.path = path.absolute()
         self._most_bytes = most_bytes
         self._kept = kept
-        # No fork can leave it held: where it is used there are none.
-        self._turn = None if _SHARED else threading.Lock()
+        self._turn = _Turn()
+        self._waiting: deque[bytes] = deque(maxlen=_MOST_WAITING)
 
     def add(self, line: bytes, patience: float) -> None:
         """Write a line, all of it or nothing.
 
         :param line: with its end.
-        :param patience: the longest wait for others who write (s).
+        :param patience: the longest wait for other processes that write (s).
         :raises TimeoutError: if that was not enough.
         :raises OSError: if it cannot be written.
         """
+        if self._turn.is_mine():
+            # A signal handler, or the garbage collector, in the middle of a line of this very thread.
+            self._waiting.append(line)
+            return
+        turn = self._take_turn()
+        try:
+            turn.is_of_this_thread()
+            self._add(line, patience)
+            while self._waiting:
+                self._add(self._waiting.popleft(), patience)
+        finally:
+            turn.end()
+
+    def _take_turn(self) -> _Turn:
+        turn = self._turn
+        if turn.pid == os.getpid() and turn.begin():
+            return turn
+        # Somebody was interrupted in it, or a thread of the parent's had it at the fork. The file is locked as well.
+        turn = _Turn()
+        turn.begin()
+        self._turn = turn
+        return turn
+
+    def _add(self, line: bytes, patience: float) -> None:
         until = time.monotonic() + patience
         pause = _FIRST_PAUSE
         while (written := self._try(line)) is not True:
@@ -87,8 +117,8 @@ class LineFile:
                 self._unlock(file)
 
     def _lock(self, file: io.FileIO) -> bool:
-        if self._turn is not None:
-            return self._turn.acquire(blocking=False)
+        if not _SHARED:
+            return True
         try:
             flock(file, LOCK_EX | LOCK_NB)
         except BlockingIOError:
@@ -96,9 +126,7 @@ class LineFile:
         return True
 
     def _unlock(self, file: io.FileIO) -> None:
-        if self._turn is not None:
-            self._turn.release()
-        else:
+        if _SHARED:
             # Closing it is not enough: a process that was forked just now has it open, too.
             flock(file, LOCK_UN)
 
@@ -131,6 +159,35 @@ class LineFile:
 
     def __repr__(self) -> str:
         return f"LineFile({str(self.path)!r})"
+
+
+class _Turn:
+    """Whose turn it is, among the threads of a process.
+
+    :ivar pid: the process.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._lock = threading.Lock()
+        self._whose: int | None = None
+
+    def is_mine(self) -> bool:
+        """Tell whether this thread has it."""
+        return self._whose == threading.get_ident() and self.pid == os.getpid()
+
+    def begin(self) -> bool:
+        """Wait for it, and take it; False if that took too long."""
+        return self._lock.acquire(timeout=_TURN)
+
+    def is_of_this_thread(self) -> None:
+        """Say whose it is now: not when it is taken, for an interruption could strike before it can be left."""
+        self._whose = threading.get_ident()
+
+    def end(self) -> None:
+        """Leave it to the next."""
+        self._whose = None
+        self._lock.release()
 
 
 def _open(path: str, flags: int) -> int:

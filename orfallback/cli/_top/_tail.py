@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from orfallback.cli._top._scraping import Unread
 
@@ -29,7 +29,7 @@ class Tail:
     def __init__(self, path: Path, old: Callable[[bytes], bool | None]) -> None:
         self._path = path
         self._old = old
-        self._file: io.FileIO | None = None
+        self._file: BinaryIO | None = None
         self._identity: tuple[int, int] | None = None
         self._rest = b""
         self._torn = False
@@ -90,7 +90,7 @@ class Tail:
         finally:
             older.close()
 
-    def _seek_young(self, file: io.FileIO) -> bool:
+    def _seek_young(self, file: BinaryIO) -> bool:
         """Move to where the young lines begin, or a little before; tell whether all of the file is young."""
         size = os.fstat(file.fileno()).st_size
         back = _END
@@ -109,11 +109,11 @@ class Tail:
         file.seek(0)
         return not any(map(self._old, head))
 
-    def _seek(self, file: io.FileIO, place: int) -> None:
+    def _seek(self, file: BinaryIO, place: int) -> None:
         file.seek(place)
         self._rest, self._torn = b"", place > 0
 
-    def _drain(self, file: io.FileIO) -> list[bytes]:
+    def _drain(self, file: BinaryIO) -> list[bytes]:
         """Return the whole lines behind the place where reading ended."""
         size = os.fstat(file.fileno()).st_size
         place = file.tell()
@@ -137,7 +137,7 @@ class Tail:
         return lines
 
 
-def _opened(path: Path) -> io.FileIO:
+def _opened(path: Path) -> BinaryIO:
     """Open a file for reading; nothing that could be waited for.
 
     :raises Unread: if it is none.
@@ -148,7 +148,7 @@ def _opened(path: Path) -> io.FileIO:
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
         raise Unread("is no file that can be followed")
-    return io.FileIO(number, "r")
+    return os.fdopen(number, "rb", buffering=0)
 
 
 def _why(error: OSError, *, began: bool) -> str:
