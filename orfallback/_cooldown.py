@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from orfallback._clock import Clock, SystemClock
 from orfallback._delay import REST
-from orfallback._text import clean
+from orfallback._text import clean, in_seconds
 from orfallback._types import Attempt, Call, Target
 from orfallback._verdict import Reason, Scope, Verdict
 from orfallback._watch import OUT_OF_TIME
@@ -327,7 +327,7 @@ class Cooldown:
         self.store.rest(key, seconds)
         level = logging.WARNING if seconds > _WORTH_A_WARNING else logging.INFO
         told = {**_facts(call, asking.target), "reason": str(verdict.reason), "rest": seconds}
-        _logger.log(level, "%s rests for %.3g s (%s)", name, seconds, verdict.reason, extra=told)
+        _logger.log(level, "%s rests for %s (%s)", name, in_seconds(seconds), verdict.reason, extra=told)
 
     def _clear(self, call: Call, asking: _Asking) -> None:
         """Clear what has answered: what was unwell when it was asked, or has failed since for want of luck alone."""

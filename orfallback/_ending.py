@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orfallback._errors import FallbackError, StreamInterrupted
 from orfallback._types import Call
-from orfallback._verdict import Label, Reason
+from orfallback._verdict import Label, Reason, Scope
 
 
 class Ending(Label):
@@ -37,7 +37,11 @@ class Ending(Label):
         if error is not None:
             return cls.ABORTED
         # What answers, or is left, is the last that is asked.
-        reason = call.attempts[-1].reason if call.attempts else Reason.EMPTY
-        if reason is None:
+        if not call.attempts:
+            return cls.DEGRADED
+        verdict = call.attempts[-1].verdict
+        if verdict is None:
             return cls.ANSWERED
-        return cls.LEFT if reason is Reason.CANCELLED else cls.DEGRADED
+        # One that came too late to be asked is cancelled, too, but does not end the call.
+        left = verdict.reason is Reason.CANCELLED and verdict.scope is Scope.CALL
+        return cls.LEFT if left else cls.DEGRADED

@@ -16,7 +16,7 @@ from orfallback import hookspecs
 # Where pluggy keeps the options of a mark.
 _MARK = f"{hookspecs.PROJECT}_impl"
 # The hooks that a function has been found fit for: chains are copied for a single call, with all their plugins.
-_fit: WeakKeyDictionary[Callable[..., Any], set[str]] = WeakKeyDictionary()
+_fit: WeakKeyDictionary[Callable[..., Any], set[tuple[str, bool]]] = WeakKeyDictionary()
 
 
 def check(plugin: object, hook: str) -> None:
@@ -33,7 +33,9 @@ def check(plugin: object, hook: str) -> None:
     if not isinstance(bare, FunctionType):
         kind = type(function).__name__
         raise TypeError(f"{hook} is no function of {owner} but a {kind}; every attribute with this prefix is a hook")
-    if hook in _fit.get(bare, ()):
+    # As a method it is passed one argument less.
+    found = hook, bare is function
+    if found in _fit.get(bare, ()):
         return
     options = getattr(function, _MARK, {})
     if hook in hookspecs.__all__:
@@ -48,7 +50,7 @@ def check(plugin: object, hook: str) -> None:
             raise pluggy.PluginValidationError(plugin, f"{hook} of {owner} {problem}")
     elif not options.get("optionalhook"):
         raise pluggy.PluginValidationError(plugin, f"unknown hook {hook!r} in {owner}{_guess(hook, hookspecs.__all__)}")
-    _fit.setdefault(bare, set()).add(hook)
+    _fit.setdefault(bare, set()).add(found)
 
 
 @functools.cache

@@ -173,7 +173,8 @@ class PluginManager(_Manager):
         try:
             plugin = point.load()
         except (ImportError, AttributeError) as error:
-            raise LookupError(f"{named} cannot be imported") from error
+            mend = f"; pip install 'orfallback[{point.name}]'" if comes_with_us(point) else ""
+            raise LookupError(f"{named} cannot be imported: {error}{mend}") from error
         try:
             plugin = plugin() if inspect.isclass(plugin) else plugin
             self.register(plugin, point.name)

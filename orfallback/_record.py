@@ -18,6 +18,8 @@ _T = TypeVar("_T")
 MOST_ATTEMPTS = 100
 # The longest name of a model, a provider or a generation (characters).
 _LONGEST_NAME = 200
+# What is less is nothing (seconds, US dollars).
+_LEAST = 1e-12
 
 
 class Try(NamedTuple):
@@ -113,16 +115,19 @@ class Record(NamedTuple):
         return sum(told) if told else None
 
 
-def record_of(call: Call, error: BaseException | None, now: float, extra: Mapping[str, Any] | None = None) -> Record:
+def record_of(
+    call: Call, error: BaseException | None, now: float, extra: Mapping[str, Any] | None = None, took: float = 0.0
+) -> Record:
     """Return the record of a call that is over.
 
     :param call: the call, with all its attempts.
     :param error: what its caller is about to see, or None.
     :param now: seconds since the epoch.
     :param extra: what the host adds; JSON.
+    :param took: seconds since it began, as far as they are known: its attempts and waits are not all that takes time.
     """
     attempts: Sequence[Attempt] = call.attempts
-    seconds = sum(attempt.waited + attempt.elapsed for attempt in attempts)
+    seconds = max(took, sum(attempt.waited + attempt.elapsed for attempt in attempts))
     left_out = max(len(attempts) - MOST_ATTEMPTS, 0)
     return Record(
         started=now - seconds,
@@ -206,7 +211,11 @@ def _told(fields: Record | Try, skip: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _shown(instant: float) -> str:
-    at = datetime.datetime.fromtimestamp(instant, datetime.timezone.utc)
+    try:
+        at = datetime.datetime.fromtimestamp(instant, datetime.timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        # A clock of the host's own that no calendar knows.
+        at = datetime.datetime.fromtimestamp(0, datetime.timezone.utc)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -250,4 +259,6 @@ def _sound(kinds: Mapping[str, tuple[type, ...]], fields: Mapping[str, Any]) -> 
             raise TypeError(f"{name} is no {kinds[name][0].__name__}")
         if isinstance(value, (int, float)) and not (math.isfinite(value) and abs(value) < 1e15):
             raise ValueError(f"{name} is no number")
+        if isinstance(value, float) and abs(value) < _LEAST:
+            sound[name] = 0.0
     return sound

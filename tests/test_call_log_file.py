@@ -295,7 +295,7 @@ def test_a_file_of_something_else(path: Path, log: CallLog, caplog: pytest.LogCa
         write(log, "a", "b")
         (said,) = caplog.messages
         assert said.startswith(BROKEN)
-        assert str(path) in said
+        assert (os.devnull if what == "device" else str(path)) in said
         path.rmdir() if path.is_dir() else path.unlink()
     caplog.clear()
     write(CallLog(path.parent / "none" / "calls.jsonl"), "a", "b")
@@ -459,3 +459,26 @@ def test_a_turn_that_nobody_ends(log: CallLog, path: Path, monkeypatch: pytest.M
         log.orfallback_call_finished(call(), None)
     assert len(path.read_bytes().splitlines()) == 3
     assert not log._file._turn.is_mine()
+
+
+def test_a_link_to_a_file_elsewhere(tmp_path: Path, clock: FakeClock) -> None:
+    """A link is followed: full files stay on the disk where the file is."""
+    disk, home = tmp_path / "disk", tmp_path / "home"
+    disk.mkdir()
+    home.mkdir()
+    (home / "calls.jsonl").symlink_to(disk / "real.jsonl")
+    log = CallLog(home / "calls.jsonl", most_bytes=SMALL, kept=1, clock=clock)
+    write(log, *(f"{number:016x}" for number in range(800)))
+    assert {each.name for each in disk.iterdir()} == {"real.jsonl", "real.jsonl.1"}
+    assert (home / "calls.jsonl").is_symlink()
+
+
+def test_the_time_that_a_plugin_takes_is_the_calls(path: Path, clock: FakeClock) -> None:
+    """From its start to its end is all of a call, also what no attempt and no wait took."""
+    log = CallLog(path, clock=clock)
+    log.orfallback_call_started(call())
+    clock.advance(7.5)
+    log.orfallback_call_finished(call(), None)
+    (record,) = (from_line(line) for line in path.read_text().splitlines())
+    assert record is not None
+    assert record.seconds == 7.5

@@ -700,3 +700,13 @@ def test_the_sample_in_the_documentation(file: str, tmp_path: Path) -> None:
         )  # fmt: skip
         shown = re.escape(output).replace("…\n", "(?:.*\n)*").replace(re.escape("…\n"), "(?:.*\n)*")
         assert re.fullmatch(shown, done.stdout), done.stdout
+
+
+def test_siblings_that_are_no_files(tmp_path: Path, command: Commands) -> None:
+    """What is named as a rotated log, but is a directory or a pipe, is not read, and nobody waits for it."""
+    path = call_logs.write(tmp_path / "calls.jsonl", call_logs.records(3))
+    (tmp_path / "calls.jsonl.3").mkdir()
+    os.mkfifo(tmp_path / "calls.jsonl.4")
+    done = command("report", str(path))
+    assert (done.status, done.err) == (0, "")
+    assert "3 calls" in done.out

@@ -312,3 +312,13 @@ def test_without_prometheus_client(command: Commands, at: Simulator, monkeypatch
     assert (ran.status, ran.out) == (3, "")
     assert "--metrics needs prometheus-client" in ran.err
     assert "pip install 'orfallback[prometheus]'" in ran.err
+
+
+@pytest.mark.parametrize("value", ["", "/no/such/directory"])
+def test_processes_that_share_metrics_nowhere(value: str, command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that names no directory for shared metrics is told, before anything is written."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", value)
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-or-v1-CANARYKEY00000000")
+    done = command("serve", "--metrics", "--port", "0")
+    assert done.status == 3
+    assert "PROMETHEUS_MULTIPROC_DIR names no directory" in done.err

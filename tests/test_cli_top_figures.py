@@ -471,3 +471,19 @@ def test_time_and_money() -> None:
     assert [dollars(each) for each in (0, 0.00001, 0.0123, 0.5, 12.3, 420, 12_000, None)] == [
         "$0", "<$.0001", "$0.0123", "$0.50", "$12.30", "$420", "$12k", "-",
     ]  # fmt: skip
+
+
+def test_infinite_gauges_are_none() -> None:
+    """Infinities and what is beyond all measure are no figures; of two instants of one model the later counts."""
+    text = """# TYPE orfallback_calls_in_progress gauge
+orfallback_calls_in_progress{mode="complete"} +Inf
+orfallback_calls_in_progress{mode="stream"} -Inf
+# TYPE orfallback_rests_until_timestamp_seconds gauge
+orfallback_rests_until_timestamp_seconds{model="a  b"} 100
+orfallback_rests_until_timestamp_seconds{model="a b"} 130
+orfallback_rests_until_timestamp_seconds{model="c"} 1e308
+"""
+    rests = {"a b": 130.0, "c": math.inf}
+    assert parse(text) == {
+        Series("orfallback_rests_until_timestamp_seconds", (("model", name),)): until for name, until in rests.items()
+    }

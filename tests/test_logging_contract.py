@@ -346,7 +346,7 @@ def test_every_record_of_a_call_names_it(logged: Any) -> None:
     (last,) = {record.call_id for record in records if record.msg.startswith("❌ No model answered")}
     mine = [record.msg for record in records if getattr(record, "call_id", "") == last]
     assert [text[:1] for text in mine if text[0] in "⏳❌"] == ["⏳", "❌"]
-    assert "%s rests for %.3g s (%s)" in mine
+    assert "%s rests for %s (%s)" in mine
 
 
 def test_plain_messages_are_those_of_the_page_without_their_sign(logged: Any) -> None:

@@ -330,3 +330,16 @@ def test_a_decision_without_a_plugin_costs_no_call_into_pluggy(monkeypatch: pyte
 
     World((A, B), {"a": BUSY}, Plugin()).complete()
     assert calls == ["orfallback_classify", "orfallback_classify"]
+
+
+def test_a_method_without_its_object_is_refused_after_the_object_was_taken() -> None:
+    """What was found fit as a method is not fit without an object, in whatever order they come."""
+
+    class Plugin:
+        def orfallback_call_started(self, call: object) -> None:
+            """Do nothing."""
+
+    PluginManager().register(Plugin())
+    loose = SimpleNamespace(orfallback_call_started=Plugin.orfallback_call_started)
+    with pytest.raises(pluggy.PluginValidationError, match="self"):
+        PluginManager().register(loose)

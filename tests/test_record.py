@@ -98,7 +98,7 @@ _seconds = st.floats(0, 1e6).map(lambda value: round(value, 6))
 _tries = st.builds(
     Try, model=_texts, endpoint=_texts, served_model=st.none() | _texts, status=st.none() | st.integers(100, 599),
     reason=st.none() | _texts, message=_texts, waited=_seconds, first_token=st.none() | _seconds, elapsed=_seconds,
-    bytes=st.integers(0, 10**9), cost=st.none() | st.floats(0, 1e3), prompt_tokens=st.none() | st.integers(1, 10**6),
+    bytes=st.integers(0, 10**9), cost=st.none() | _seconds, prompt_tokens=st.none() | st.integers(1, 10**6),
     completion_tokens=st.none() | st.integers(1, 10**6), events=st.integers(0, 10**6),
 )  # fmt: skip
 _records = st.builds(
@@ -159,3 +159,23 @@ def test_what_a_host_adds_is_json(value: object) -> None:
     """What is no JSON is refused where it is written, not where it is read."""
     with pytest.raises((TypeError, ValueError)):
         to_line(record_of(made(GOOD), None, 1e9, {"x": value}))
+
+
+def test_what_takes_time_beside_attempts() -> None:
+    """A call takes as long as it took, where that is known; never less than its attempts and waits."""
+    assert record_of(made(BUSY, GOOD), None, 1e9, took=9.0)[:1] == (1e9 - 9.0,)
+    assert record_of(made(BUSY, GOOD), None, 1e9, took=1.0).seconds == 4.0
+
+
+@pytest.mark.parametrize("now", [1e12, -1e12, math.nan])
+def test_a_clock_that_no_calendar_knows(now: float) -> None:
+    """A host's clock may say anything: the record is written all the same."""
+    assert '"time":"1970-01-01T00:00:00.000Z"' in to_line(record_of(made(GOOD), None, now))
+
+
+def test_next_to_nothing_is_nothing() -> None:
+    """A time that no clock measures is none: what draws it would divide by it."""
+    line = to_line(record_of(made(GOOD), None, 1e9)).replace('"seconds":3.5', '"seconds":5e-324')
+    found = from_line(line)
+    assert found is not None
+    assert found.seconds == 0.0

@@ -59,7 +59,7 @@ def _install_when_used(requests: "Any") -> None:
     from threading import RLock
 
     lock = RLock()
-    done: "list[bool]" = []
+    done: list[bool] = []
 
     def get_adapter(self: "Any", url: str) -> "Any":
         # Where something else stands by now, maybe our own, the program knows what it wants.

@@ -51,9 +51,8 @@ def loading(
     except (Exception, SystemExit) as error:
         # A plugin's own code runs within, and may raise anything; a script ends the process.
         if type(error) is LookupError:
-            # The library's own: it names the plugin, and what is installed; its cause says why.
-            why = f": {error.__cause__}" if error.__cause__ is not None else ""
-            raise SetupFailed(f"{error}{why}", mend) from error
+            # The library's own: it names the plugin and says why, or what is installed.
+            raise SetupFailed(str(error), mend) from error
         if type(error) in (*_PLAIN, *plain):
             mend = correct if correct and type(error) in plain else mend
             why = str(error.args[0]) if error.args else type(error).__name__

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # The models of one line (characters).
 _LINE_LIMIT = 2_000
+# Where prometheus-client keeps what processes share.
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @click.command(short_help="Serve the chain to any OpenAI client.")
@@ -125,6 +128,10 @@ def _listening(
 
 
 def _metrics_of(chain: Chain) -> WSGIApplication:
+    shared = os.environ.get(_SHARED)
+    if shared is not None and not (shared and Path(shared).is_dir()):
+        mend = f"Make it, or leave {_SHARED} out: one process needs none"
+        raise SetupFailed(f"{_SHARED} names no directory: {shown(shared) or 'it is empty'}", mend)
     try:
         from orfallback.plugins.prometheus import Prometheus, metrics_app
     except ModuleNotFoundError as error:

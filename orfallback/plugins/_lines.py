@@ -44,8 +44,8 @@ class LineFile:
     """
 
     def __init__(self, path: Path, most_bytes: int, kept: int) -> None:
-        # A host may change its directory later on.
-        self.path = path.absolute()
+        # A host may change its directory later on; and behind a link is where the full ones belong.
+        self.path = path.resolve()
         self._most_bytes = most_bytes
         self._kept = kept
         self._turn = _Turn()

@@ -14,6 +14,7 @@ from orfallback._clock import Clock, SystemClock
 from orfallback._record import MOST_ATTEMPTS, Record, record_of, shortened, to_line
 from orfallback._text import clean
 from orfallback._types import Call
+from orfallback.plugins._common import keep
 from orfallback.plugins._lines import LineFile
 
 __all__ = ["CallLog"]
@@ -30,6 +31,8 @@ _FEWEST_BYTES, _MOST_KEPT = 65_536, 10_000
 _MOST_EXTRA, _LONGEST_TEXT = 4_096, 1_000
 # The longest that a call waits for others who write; and how long none waits after one waited in vain (s).
 _PATIENCE, _IMPATIENCE = 1.0, 5.0
+# Far more calls than run at a time.
+_MOST_CALLS = 10_000
 # Trouble that comes and goes is told of once in a while (s).
 _QUIET = 60.0
 
@@ -68,16 +71,22 @@ class CallLog:
         self._file = LineFile(Path(path), most_bytes, kept)
         self._extra = extra
         self._clock = SystemClock() if clock is None else clock
+        self._began: dict[str, float] = {}
         self._extra_failed = False
         self._hurried_until = -math.inf
         self._down = False
         self._told = False
         self._told_at = -math.inf
 
+    def orfallback_call_started(self, call: Call) -> None:
+        """Note when it began."""
+        keep(self._began, call.id, self._clock.monotonic(), _MOST_CALLS)
+
     def orfallback_call_finished(self, call: Call, error: BaseException | None) -> None:
         """Write it down."""
-        record = record_of(call, error, self._clock.time(), self._added(call))
         now = self._clock.monotonic()
+        took = now - self._began.pop(call.id, now)
+        record = record_of(call, error, self._clock.time(), self._added(call), took)
         try:
             self._file.add(_line(record), _PATIENCE if now >= self._hurried_until else 0.0)
         except OSError as trouble:

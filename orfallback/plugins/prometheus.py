@@ -65,7 +65,8 @@ class Prometheus:
         """
         for other in chain.plugin_manager.get_plugins():
             if other is not self and isinstance(other, Prometheus) and other._metrics is self._metrics:
-                raise ValueError("this chain has a Prometheus plugin of the same registry already")
+                mend = "register it in the code, or name it in ORFALLBACK_PLUGINS, not both"
+                raise ValueError(f"this chain has a Prometheus plugin of this registry already: {mend}")
         self._metrics.watch(chain)
 
     def orfallback_call_started(self, call: Call) -> None:

@@ -82,7 +82,7 @@ class Logs:
         """Open what can be of a log and its siblings, and return the names of those not seen before, oldest first."""
         if path == STDIN:
             return self._stdin()
-        siblings = _siblings(Path(path))
+        siblings = _siblings(path)
         # Between a rotation and the next call there is no file of the log's own name.
         names = [path, *siblings]
         passed = {name for name in names[:_AT_ONCE] if not self._keep(name, needed=not siblings)}
@@ -138,17 +138,19 @@ class Logs:
             raise SetupFailed(f"{name} cannot be read: {_told(error)}", _MEND) from None
 
 
-def _siblings(path: Path) -> list[str]:
+def _siblings(name: str) -> list[str]:
     """Return the paths of a log's rotated siblings, the newest first."""
     numbers: dict[int, str] = {}
     try:
+        # Beside the file itself, if this is a link to it.
+        path = Path(os.path.realpath(name))
         names = sorted(each.name for each in path.parent.iterdir())
     except (OSError, ValueError):
         return []
     for name in names:
         match = re.fullmatch(re.escape(path.name) + r"\.(\d{1,9})(\.gz)?", name)
         # Where both are there one is being made of the other: the first in order is the whole one.
-        if match is not None:
+        if match is not None and (path.parent / name).is_file():
             numbers.setdefault(int(match[1]), str(path.parent / name))
     return [numbers[number] for number in sorted(numbers)]
 

@@ -38,9 +38,13 @@ def parse(text: str) -> Scrape:
                 labels = sorted((name, shown(value, _LONGEST_LABEL)) for name, value in sample.labels.items())
                 series = Series(sample.name, tuple(labels))
                 value = float(sample.value)
-                if not math.isnan(value) and (0 <= value < _MOST or not series.grows):
-                    # Two that differ in what no terminal shows are one.
-                    scrape[series] = scrape.get(series, 0.0) + value
+                before = scrape.get(series, 0.0)
+                # Two that differ in what no terminal shows are one.
+                if series.name.endswith("_timestamp_seconds") and value >= 0:
+                    # Of instants the later counts; one beyond all measure never comes.
+                    scrape[series] = max(before, value if value < _MOST else math.inf)
+                elif abs(value) < _MOST and (value >= 0 or not series.grows):
+                    scrape[series] = before + value
     except (ValueError, OverflowError, IndexError):
         raise ValueError("serves what is not Prometheus' text format") from None
     return scrape

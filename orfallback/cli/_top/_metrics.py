@@ -140,7 +140,7 @@ def _bound(text: str) -> float | None:
         bound = float(text)
     except ValueError:
         return None
-    return None if math.isnan(bound) else bound
+    return bound if bound > -math.inf else None
 
 
 def _sum(grown: Iterable[_Grown]) -> float:

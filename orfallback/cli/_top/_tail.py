@@ -79,7 +79,9 @@ class Tail:
 
     def _before(self) -> list[bytes]:
         """Return the young lines of the file that the first one was rotated from, if there is one."""
-        older = Tail(self._path.with_name(f"{self._path.name}.1"), self._old)
+        # Beside the file itself, if this is a link to it.
+        path = Path(os.path.realpath(self._path))
+        older = Tail(path.with_name(f"{path.name}.1"), self._old)
         older._began = True
         try:
             older._file = _opened(older._path)
