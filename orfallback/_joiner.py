@@ -108,7 +108,9 @@ class _Choice:
     def add(self, choice: Json, said: Mapping[str, Any]) -> str:
         for key, value in choice.items():
             if key == "logprobs" and isinstance(value, dict):
-                _extend(self._top.setdefault(key, {}), value)
+                known = self._top.get(key)
+                self._top[key] = joined = known if isinstance(known, dict) else {}
+                _extend(joined, value)
             elif key not in ("index", "delta", "message") and value not in (None, "", "null"):
                 self._top[key] = value
         text = ""
