@@ -27,6 +27,8 @@ from orfallback._watch import Watch
 _FOREVER = 86_400.0 * 365
 # A limit is set on the socket anew only if it moved by more: each setting is a system call (s).
 _SLACK = 0.005
+# A body of up to this leaves together with its head: one system call and one packet instead of two (bytes).
+_LEAVES_AT_ONCE = 64 * 1024
 
 
 class _Seconds(float):
@@ -156,6 +158,8 @@ class _Watched(HTTPConnection):
 
     _served = False
     _buffered: _Buffered | None = None
+    # The head of a request, held back until its body is there, too; None where it is to come.
+    _head: Any = b""
 
     @property
     def _watch(self) -> Watch | None:
@@ -190,9 +194,25 @@ class _Watched(HTTPConnection):
             watch.connected = True
             # urllib3 sets it on the socket: the limit for connecting would be that for sending.
             self.timeout = _Seconds.of(watch.remaining(), watch)
-        super().request(*args, **kwargs)
+        try:
+            self._head = None
+            super().request(*args, **kwargs)
+            if self._head:
+                self.send(b"")
+        finally:
+            self._head = b""
         watch.sent = True
         watch.start()
+
+    def send(self, data: Any) -> None:
+        if self._head is None:
+            self._head = data
+            return
+        head, self._head = self._head, b""
+        if head and not (isinstance(data, bytes) and len(data) <= _LEAVES_AT_ONCE):
+            super().send(head)
+            head = b""
+        super().send(head + data if head else data)
 
     def _holds_more(self) -> bool:
         """Tell whether more came than the last reply: what follows it would be taken for the next one."""

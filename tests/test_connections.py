@@ -9,12 +9,13 @@ import struct
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import trustme
 
-from orfallback import Chain, ChainExhausted, Reason, Timeouts
+from orfallback import Chain, ChainExhausted, Reason, Target, Timeouts
 from orfallback.testing import End, FakeClock, Simulator, answer, cut, raw, reply, status
 
 KEY = "sk-test-0000000000000000"
@@ -58,6 +59,40 @@ def test_close_closes_at_once(sim: Simulator, chain: Chain) -> None:
     assert held is not None
     assert chain.complete("hi").text
     assert sim.connections == 2
+
+
+def test_close_closes_what_urllib3_has_let_go_of() -> None:
+    """``close()`` closes the connections of all hosts, also where they are more than urllib3 keeps pools for."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(Simulator()) for _ in range(12)]
+        targets = [Target("a/a", base_url=server.base_url, api_key=KEY) for server in servers]
+        chain = Chain(targets, select=lambda call, targets: targets[int(call.context["n"])])
+        for number in (*range(12), *range(12)):
+            chain.complete("hi", context={"n": number})
+        assert [server.connections for server in servers] == [1] * 12
+        chain.close()
+        assert [server.wait_idle() for server in servers] == [True] * 12
+
+
+@pytest.mark.parametrize(("size", "pieces"), [(10, 1), (60_000, 1), (100_000, 2)])
+def test_a_request_leaves_at_once(
+    size: int, pieces: int, sim: Simulator, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head of a request and a body that is not large leave together, in one packet where they fit into one."""
+    chain.complete("hi")
+    sent: list[int] = []
+    real = socket.socket.sendall
+    me = threading.get_ident()
+
+    def sendall(self: socket.socket, data: bytes) -> None:
+        if threading.get_ident() == me:
+            sent.append(len(data))
+        real(self, data)
+
+    monkeypatch.setattr(socket.socket, "sendall", sendall)
+    chain.complete("x" * size)
+    assert len(sent) == pieces
+    assert sent[-1] > size
 
 
 def test_a_stale_connection_is_sent_to_again(sim: Simulator, chain: Chain) -> None:
