@@ -1,0 +1,62 @@
+"""Measures what orfallback costs: ``python tests/bench``, from anywhere."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+if __name__ == "__main__":
+    # This directory is a package of the one above it.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from bench import _calls, _imports, _load, _streams
+from bench._measure import QUICK, Effort, Row
+from bench._server import running
+from bench._told import table, write
+
+#: Everything that is measured, by the name that ``--only`` takes.
+SUITE: dict[str, Callable[[str, Effort], list[Row]]] = {
+    "import": _imports.imports,
+    "memory": _imports.memory,
+    "complete": _calls.complete,
+    "complete-alone": partial(_calls.complete, alone=True),
+    "adapter": _calls.adapter,
+    "failover": _calls.failover,
+    "events": _streams.events,
+    "first-token": _streams.first_token,
+    "paced": _streams.paced,
+    "many": _streams.many,
+    "threads": _load.threads,
+    "growth": _load.growth,
+}
+
+
+def main() -> int:
+    """Measure, and tell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=SUITE, help="what to measure; everything by default")
+    parser.add_argument("--quick", action="store_true", help="one short run: for a look, not for the record")
+    parser.add_argument("--json", type=Path, help="a file to write the results into, which it adds to")
+    parser.add_argument("--plots", type=Path, help="a directory to draw them into; needs matplotlib")
+    options = parser.parse_args()
+    chosen = options.only or [name for name in SUITE if name != "complete-alone"]
+    rows: list[Row] = []
+    with running() as base:
+        for name in chosen:
+            found = SUITE[name](base, QUICK if options.quick else Effort())
+            print(table(found), flush=True)
+            rows += found
+    if options.json is not None:
+        write(rows, options.json)
+    if options.plots is not None:
+        from bench._plots import draw
+
+        draw(rows, options.plots)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
