@@ -213,7 +213,8 @@ class _Run:
 
     def _answered(self, attempt: Attempt, value: Any, started: float) -> Answered:
         def settled(**facts: Any) -> Attempt:
-            return replace(attempt, elapsed=self._clock.monotonic() - started, **facts)
+            # A whole reply is over when it is there; a stream goes on.
+            return replace(attempt, elapsed=self._clock.monotonic() - started, **facts) if facts else attempt
 
         if self.call.stream:
             self._hooks.notify("orfallback_committed", call=self.call, attempt=attempt)
