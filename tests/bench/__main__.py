@@ -12,7 +12,7 @@ if __name__ == "__main__":
     # This directory is a package of the one above it.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench import _calls, _imports, _load, _streams
+from bench import _calls, _imports, _load, _page, _streams
 from bench._measure import QUICK, Effort, Row
 from bench._server import running
 from bench._told import table, write
@@ -41,7 +41,11 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one short run: for a look, not for the record")
     parser.add_argument("--json", type=Path, help="a file to write the results into, which it adds to")
     parser.add_argument("--plots", type=Path, help="a directory to draw them into; needs matplotlib")
+    parser.add_argument("--page", type=Path, help="write what --json holds into this page, and measure nothing")
     options = parser.parse_args()
+    if options.page is not None:
+        _page.write(options.json or Path(__file__).with_name("results.json"), options.page)
+        return 0
     chosen = options.only or [name for name in SUITE if name != "complete-alone"]
     rows: list[Row] = []
     with running() as base:

@@ -50,6 +50,7 @@ class Row(NamedTuple):
     :ivar must: what our ratio must not be above; None where nothing is asked.
     :ivar aim: what it is to be at best.
     :ivar absent: contestants that are not installed.
+    :ivar scale: in what it is told: microseconds, if nothing else is measured.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Row(NamedTuple):
     must: float | None = None
     aim: float | None = None
     absent: tuple[str, ...] = ()
+    scale: str = "µs"
 
     def micros(self, contestant: str, kind: str | None = None) -> float:
         """Return the median of what a contestant takes (µs)."""

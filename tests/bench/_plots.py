@@ -12,16 +12,16 @@ _OURS, _OTHERS, _BASE = "#1a62c2", "#c9ced6", "#7d8794"
 
 
 def draw(rows: Sequence[Row], directory: Path) -> None:
-    """Draw what was measured into ``calls.svg``, ``streams.svg`` and ``growth.svg``; what was not is left out."""
+    """Draw what was measured into ``performance-*.svg``; what was not is left out."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     # The same figures give the same file.
     mpl.rcParams.update({"svg.hashsalt": "orfallback", "svg.fonttype": "none", "font.size": 9})
     directory.mkdir(parents=True, exist_ok=True)
-    _bars([row for row in rows if row.name == "complete()"], directory / "calls.svg")
-    _bars([row for row in rows if row.name.startswith("stream, ")], directory / "streams.svg")
-    _growth([row for row in rows if row.name.startswith("growth: ")], directory / "growth.svg")
+    _bars([row for row in rows if row.name == "complete()"], directory / "performance-calls.svg")
+    _bars([row for row in rows if row.name.startswith("stream, ")], directory / "performance-streams.svg")
+    _growth([row for row in rows if row.name.startswith("growth: ")], directory / "performance-growth.svg")
 
 
 def _bars(rows: Sequence[Row], path: Path) -> None:

@@ -30,7 +30,7 @@ def _one(row: Row) -> str:
     for name in row.costs:
         middle, least, most = row.ratio(name)
         spread = f"({least:.3f} to {most:.3f})"
-        lines.append(f"  {name:44} {row.micros(name):11.1f} µs  {middle:7.3f} x  {spread}")
+        lines.append(f"  {name:44} {row.micros(name):11.1f} {row.scale}  {middle:7.3f} x  {spread}")
     lines += [f"  {name:44} not installed" for name in row.absent]
     return "\n".join(lines)
 
