@@ -6,8 +6,10 @@ import json
 import time
 from collections.abc import Callable
 
+import requests
 import urllib3
 
+from bench._calls import BASE
 from bench._clients import HEADERS, KEY, payload, text_of
 from bench._measure import OURS, Cost, Effort, Row, in_turns, turn_of
 from bench._streams import FLOOR, by_chain, by_hand, length, together
@@ -55,11 +57,16 @@ def growth(base: str, effort: Effort) -> list[Row]:
         costs = in_turns({OURS: turn_of(lambda chain=chain: chain.complete("Why?"), effort.times)}, effort)  # type: ignore[misc]
         rows.append(Row(f"growth: {models} models", "cpu", "call", OURS, costs))
     chain = Chain("m", api_key=KEY, base_url=f"{base}/whole")
+    session, url = requests.Session(), f"{base}/whole/chat/completions"
     for size in (1_000, 10_000, 100_000, 1_000_000, 10_000_000):
         prompt = "x" * size
         times = max(min(effort.times, 20_000_000 // size), 2)
-        costs = in_turns({OURS: turn_of(lambda prompt=prompt: chain.complete(prompt), times)}, effort)  # type: ignore[misc]
-        rows.append(Row(f"growth: {size} bytes of prompt", "cpu", "call", OURS, costs))
+        asks = {
+            BASE: lambda prompt=prompt: session.post(url, json=payload(prompt), headers=HEADERS).json(),
+            OURS: lambda prompt=prompt: chain.complete(prompt),
+        }
+        costs = in_turns({name: turn_of(ask, times) for name, ask in asks.items()}, effort)
+        rows.append(Row(f"growth: {size} bytes of prompt", "cpu", "call", BASE, costs))
     for count in (10, 100, 1_000, 10_000, 100_000):
         url = f"{base}/stream/{count}/0/chat/completions"
         times = max(min(effort.times, 20_000 // count), 1)

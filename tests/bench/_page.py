@@ -41,8 +41,8 @@ def _tables(told: dict[str, Any]) -> list[str]:
         lines += ["", f"A process after `{memory['base']}` has {without:.1f} MiB; {more}."]
     growth = {name.removeprefix("growth: "): row for name, row in told["rows"].items() if name.startswith("growth: ")}
     if growth:
-        lines += ["", "| work | CPU, ms |", "|---|--:|"]
-        lines += [f"| {name} | {row['contestants'][OURS]['cpu_us'] / 1000:.2f} |" for name, row in growth.items()]
+        lines += ["", "| work | CPU, ms | ratio | to |", "|---|--:|--:|---|"]
+        lines += [_grown(name, row) for name, row in growth.items()]
     machine, versions = told["machine"], told["versions"]
     known = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     lines += ["", f"Measured with {machine['python']} on {machine['system']}, {machine['cores']} cores; {known}."]
@@ -57,6 +57,12 @@ def _judged(name: str, row: dict[str, Any]) -> str:
     spread = f"{ratio['least']:.2f} to {ratio['most']:.2f}"
     wanted = f"{row['must']:g} | {row['aim']:g} | {row['verdict'].lower()}"
     return f"| {name} ({row['kind']}) | {row['base']} | **{ratio['median']:.2f}** | {spread} | {wanted} |"
+
+
+def _grown(name: str, row: dict[str, Any]) -> str:
+    ours = row["contestants"][OURS]
+    to = f"{ours['ratio']['median']:.2f} | {row['base']}" if row["base"] != OURS else "|"
+    return f"| {name} | {ours['cpu_us'] / 1000:.2f} | {to} |"
 
 
 def _everybody(row: dict[str, Any]) -> list[str]:
