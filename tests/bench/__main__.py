@@ -39,27 +39,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=SUITE, help="what to measure; everything by default")
     parser.add_argument("--quick", action="store_true", help="one short run: for a look, not for the record")
-    parser.add_argument("--json", type=Path, help="a file to write the results into, which it adds to")
-    parser.add_argument("--plots", type=Path, help="a directory to draw them into; needs matplotlib")
-    parser.add_argument("--page", type=Path, help="write what --json holds into this page, and measure nothing")
+    parser.add_argument("--json", type=Path, help="the file of results, to which it adds")
+    parser.add_argument("--plots", type=Path, help="draw the results into this directory, and measure nothing")
+    parser.add_argument("--page", type=Path, help="write the results into this page, and measure nothing")
     options = parser.parse_args()
-    if options.page is not None:
-        _page.write(options.json or Path(__file__).with_name("results.json"), options.page)
+    if options.page is None and options.plots is None:
+        chosen = options.only or [name for name in SUITE if name != "complete-alone"]
+        _measure(chosen, options.json, quick=options.quick)
         return 0
-    chosen = options.only or [name for name in SUITE if name != "complete-alone"]
-    rows: list[Row] = []
-    with running() as base:
-        for name in chosen:
-            found = SUITE[name](base, QUICK if options.quick else Effort())
-            print(table(found), flush=True)
-            rows += found
-    if options.json is not None:
-        write(rows, options.json)
+    results = options.json or Path(__file__).with_name("results.json")
+    if options.page is not None:
+        _page.write(results, options.page)
     if options.plots is not None:
         from bench._plots import draw
 
-        draw(rows, options.plots)
+        draw(results, options.plots)
     return 0
+
+
+def _measure(chosen: list[str], results: Path | None, *, quick: bool) -> None:
+    rows: list[Row] = []
+    with running() as base:
+        for name in chosen:
+            found = SUITE[name](base, QUICK if quick else Effort())
+            print(table(found), flush=True)
+            rows += found
+    if results is not None:
+        write(rows, results)
 
 
 if __name__ == "__main__":
