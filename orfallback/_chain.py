@@ -342,11 +342,11 @@ class Chain:
             need more than it does, are loaded by name.
         :returns: the names of those that were loaded now.
         :raises LookupError: if one is not installed, or cannot be imported.
+        :raises TypeError: for a class that cannot be called without arguments, or what is no plugin.
+        :raises ValueError: for a plugin that is registered already, or that its class raises.
+        :raises pluggy.PluginValidationError: for a hook, an argument or an option that does not exist.
         """
-        loaded = self.plugin_manager.load_entry_points(*names)
-        for name in loaded:
-            self.plugin_manager.introduce(self.plugin_manager.get_plugin(name), self)
-        return loaded
+        return self.plugin_manager.load_entry_points(*names, chain=self)
 
     # -- the rest --
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import deque
 from typing import Any
 
@@ -45,6 +46,7 @@ class Chunks:
     :ivar events: data events so far.
     :ivar first_token: seconds from the start to the first content, or None.
     :ivar over: whether no more will be read.
+    :ivar pid: the process whose connection it is.
     """
 
     def __init__(self, exchange: Exchange, head: bytes, idle: float | None) -> None:
@@ -58,6 +60,7 @@ class Chunks:
         self.events = 0
         self.first_token: float | None = None
         self.over = False
+        self.pid = os.getpid()
 
     def __iter__(self) -> Chunks:
         return self

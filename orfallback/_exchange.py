@@ -13,6 +13,7 @@ from orfallback._clock import Clock
 from orfallback._faults import WIRE_ERRORS, Cut, cut_by
 from orfallback._request import Request
 from orfallback._scrub import scrub
+from orfallback._secret import TELLING
 from orfallback._tee import Tee
 from orfallback._types import Outcome
 from orfallback._verdict import Fault
@@ -124,6 +125,13 @@ class Exchange:
         """Return a body that is no answer without the key and the messages, should the server send them back."""
         return scrub(content, self.request, self._sent_with)
 
+    def _shown(self, name: str | None) -> str | None:
+        """Return a name of a reply that goes into records, without the key, should the server send it back there."""
+        secret = self.request.secret
+        if name is None or secret is None or secret.reveal()[:TELLING] not in name:
+            return name
+        return self.scrub(name.encode(errors="replace")).decode(errors="replace")
+
     def close(self) -> None:
         """Close the connection, unless its reply was read to the end: then it is kept already."""
         response, self._response = self._response, None
@@ -141,10 +149,10 @@ class Exchange:
             model=self.request.model,
             url=self.request.url,
             received=self.clock.time(),
-            served_model=model,
-            provider=provider,
+            served_model=self._shown(model),
+            provider=self._shown(provider),
             usage=usage,
-            generation_id=self.headers.get("X-Generation-Id") or generation,
+            generation_id=self._shown(self.headers.get("X-Generation-Id") or generation),
             bytes=self.bytes,
             resent=self.resent,
             **more,

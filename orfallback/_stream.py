@@ -35,7 +35,6 @@ class Stream:
 
     def __init__(self, answered: Answered) -> None:
         self._answered = answered
-        self._pid = os.getpid()
         # The thread that is reading now, and whether another one has closed the stream meanwhile.
         # Reentrant, for a signal handler that closes the stream in the very thread that holds it.
         self._lock = threading.RLock()
@@ -44,10 +43,13 @@ class Stream:
         value = answered.value
         if isinstance(value, Chunks):
             self._chunks: Chunks | None = value
+            # A plugin may have forked since.
+            self._pid = value.pid
             self._joiner = value.joiner
             self._source: Iterator[Json] = value
         else:
             self._chunks = None
+            self._pid = os.getpid()
             self._joiner = Joiner()
             self._source = _degraded(value, self._joiner)
         self.degraded = answered.attempt is None

@@ -85,7 +85,7 @@ def test_a_fallback_is_told_from_beginning_to_end(caplog: pytest.LogCaptureFixtu
         ),
         pytest.param(
             {"a": Outcome(detail="no connection within 5 s", body=Verdict.fallback(Reason.TIMEOUT))},
-            "is busy, trying next fallback... (timeout: no connection within 5 s; next: b, in 2 s)",
+            "took too long, trying next fallback... (timeout: no connection within 5 s; next: b, in 2 s)",
             id="no response",
         ),
     ],
@@ -93,9 +93,28 @@ def test_a_fallback_is_told_from_beginning_to_end(caplog: pytest.LogCaptureFixtu
 def test_a_failure_says_why_and_what_is_next(
     caplog: pytest.LogCaptureFixture, script: Mapping[str, Step], text: str
 ) -> None:
-    """A transient failure is called busy, any other by its reason; the wait is told where there is one."""
+    """A failure is told by a word of its own; the wait is told where there is one."""
     World((A, B), script, LoggingPlugin()).complete()
     assert said(caplog)[1] == (logging.WARNING, f"⏳ Model a {text}")
+
+
+WORDS = {
+    Reason.BUSY: "is busy",
+    Reason.RATE_LIMITED: "is busy",
+    Reason.TIMEOUT: "took too long",
+    Reason.CONNECTION: "is unreachable",
+    Reason.SERVER_ERROR: "had a server error",
+    Reason.TRUNCATED: "broke off",
+}
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.CANCELLED], ids=str)
+def test_only_what_is_busy_is_called_busy(reason: Reason, caplog: pytest.LogCaptureFixture) -> None:
+    """An operator reads of a model that was silent, down or cut off what it was, and not that it was busy."""
+    World((A, B), {"a": refused(Verdict.fallback(reason))}, LoggingPlugin()).complete()
+    word = WORDS.get(reason, f"failed ({reason})")
+    assert said(caplog)[1][1].startswith(f"⏳ Model a {word}, trying next fallback... (502 {reason}; next: b")
+    assert (reason in WORDS) == reason.transient
 
 
 def test_the_same_target_again_is_no_fallback(caplog: pytest.LogCaptureFixture) -> None:

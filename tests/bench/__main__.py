@@ -12,7 +12,7 @@ if __name__ == "__main__":
     # This directory is a package of the one above it.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench import _calls, _imports, _load, _page, _streams
+from bench import _calls, _imports, _load, _observers, _page, _streams
 from bench._measure import QUICK, Effort, Row
 from bench._server import running
 from bench._told import table, write
@@ -24,6 +24,8 @@ SUITE: dict[str, Callable[[str, Effort], list[Row]]] = {
     "complete": _calls.complete,
     "complete-alone": partial(_calls.complete, alone=True),
     "adapter": _calls.adapter,
+    "hooks": _observers.hooks,
+    "watched": _observers.watched,
     "failover": _calls.failover,
     "events": _streams.events,
     "first-token": _streams.first_token,
