@@ -15,9 +15,9 @@ import click
 
 from orfallback.cli._console import Narrator
 from orfallback.cli._exits import SetupFailed
-from orfallback.cli._options import chain_options, variable
+from orfallback.cli._options import chain_options, token_of, variable
 from orfallback.cli._settings import Settings
-from orfallback.cli._shown import hide, shown
+from orfallback.cli._shown import shown
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -58,7 +58,7 @@ def serve(
     """
     if token_env and no_token:
         raise click.UsageError("--token-env and --no-token exclude each other")
-    token = _token(token_env)
+    token = token_of(token_env)
     settings.require_key()
     loopback = _is_loopback(host, port)
     if not loopback and token is None and not no_token:
@@ -76,16 +76,6 @@ def serve(
         if metrics:
             click.echo(f"Metrics for Prometheus at {server.base_url.removesuffix('/v1')}/metrics")
         server.run()
-
-
-def _token(name: str | None) -> str | None:
-    if name is None:
-        return None
-    token = os.environ.get(name, "").strip()
-    if not token:
-        raise SetupFailed(f"{name} is not set, or empty", "--token-env names the variable that holds the token")
-    hide(token)
-    return token
 
 
 def _is_loopback(host: str, port: int) -> bool:

@@ -17,8 +17,8 @@ from orfallback._clock import SystemClock
 from orfallback._secret import Secret
 from orfallback.cli._console import is_terminal, output, put
 from orfallback.cli._exits import Failed, SetupFailed
-from orfallback.cli._options import Seconds, variable
-from orfallback.cli._shown import hide, shown
+from orfallback.cli._options import Seconds, token_of, variable
+from orfallback.cli._shown import shown
 from orfallback.cli._top._json import as_json
 from orfallback.cli._top._live import pretty, watch
 from orfallback.cli._top._sources import LogSource, Look, MetricsSource, Source
@@ -136,12 +136,9 @@ def _checked(url: str) -> str:
 
 
 def _token(name: str | None) -> Secret | None:
-    if name is None:
+    token = token_of(name)
+    if token is None:
         return None
-    token = os.environ.get(name, "").strip()
-    if not token:
-        raise SetupFailed(f"{name} is not set, or empty", "--token-env names the variable that holds the token")
-    hide(token)
     try:
         return Secret(token)
     except ValueError as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orfallback.cli._report import _words
-from orfallback.cli._report._page._markup import Markup, bdi, el, join
-from orfallback.cli._report._page._parts import below, picture, rule, section
+from orfallback.cli._report._page._markup import Markup, bdi, el
+from orfallback.cli._report._page._parts import axis_lane, picture, rule, section
 from orfallback.cli._report._page._scale import Logarithmic, Tick, logarithmic
 from orfallback.cli._report._spread import Spread
 from orfallback.cli._report._summary import Model, Summary
@@ -30,7 +30,7 @@ def latency(summary: Summary) -> Iterator[Markup]:
         "latency", _finding(shown, names),
         "Seconds on a logarithmic axis: half of the times are below the dot (p50), 95 % below the tall stroke (p95), "
         f"99 % below the end (p99). Filled: the whole answer. Hollow: the first token of streams.{more}",
-        el("figure", (_group(model, axis, ticks) for model in shown), _axis(ticks)),
+        el("figure", (_group(model, axis, ticks) for model in shown), axis_lane(ticks, "seconds", "p50 · p95 · p99")),
     )  # fmt: skip
 
 
@@ -68,15 +68,6 @@ def _lane(model: Model, label: str, kind: str, spread: Spread, axis: Logarithmic
         "div", el("span", label, class_="soft name"), el("div", plot, class_="plot"),
         el("span", told, class_="figures"), class_="lane", data_n=spread.size,
         **{f"data_{name}": getattr(spread, name) for name in ("p50", "p95", "p99")},
-    )  # fmt: skip
-
-
-def _axis(ticks: list[Tick]) -> Markup:
-    marks = join((rule(tick.at, 0, 5, "base") for tick in ticks), below(ticks, 18))
-    drawn = el("svg", marks, height=24, width="100%", aria_hidden="true")
-    return el(
-        "div", el("span", "seconds", class_="name"), el("div", drawn, class_="plot"),
-        el("span", "p50 · p95 · p99", class_="figures"), class_="lane axis",
     )  # fmt: skip
 
 

@@ -79,6 +79,21 @@ def below(ticks: Sequence[Tick], y: float, *, thinned: bool = False) -> Markup:
     )  # fmt: skip
 
 
+def axis_lane(ticks: Sequence[Tick], what: str, figures: str) -> Markup:
+    """Return the lane beneath lanes of bars: their common axis.
+
+    :param ticks: what is named on it.
+    :param what: what it measures.
+    :param figures: what stands at the lanes' ends.
+    """
+    marks = join((rule(tick.at, 0, 5, "base") for tick in ticks), below(ticks, 18))
+    drawn = el("svg", marks, height=24, width="100%", aria_hidden="true")
+    return el(
+        "div", el("span", what, class_="name"), el("div", drawn, class_="plot"), el("span", figures, class_="figures"),
+        class_="lane axis",
+    )  # fmt: skip
+
+
 def beside(height: int, levels: Iterable[tuple[float, str]], plot: str, class_: str = "") -> Markup:
     """Return a picture with the names of its level lines at its left.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from orfallback.cli._report import _words
 from orfallback.cli._report._page._markup import Markup, bdi, el
 from orfallback.cli._report._page._models import listed
-from orfallback.cli._report._page._parts import below, box, legend, picture, rule, section
+from orfallback.cli._report._page._parts import axis_lane, box, legend, picture, rule, section
 from orfallback.cli._report._page._scale import Linear, Tick, linear
 from orfallback.cli._report._page._style import kind
 from orfallback.cli._report._summary import Model, Summary
@@ -36,7 +36,7 @@ def reasons(summary: Summary) -> Iterator[Markup]:
         "reasons", f"{title}{_words.percent(shown[0].failed, attempts)} of them at {names[shown[0].name]}",
         f"Failed attempts of each model, by reason. Textured: what will not pass by waiting.{more}",
         _legend(total),
-        el("figure", (_group(model, axis, ticks) for model in shown), _axis(ticks)),
+        el("figure", (_group(model, axis, ticks) for model in shown), axis_lane(ticks, "attempts", "failed of asked")),
     )  # fmt: skip
 
 
@@ -69,14 +69,3 @@ def _group(model: Model, axis: Linear, ticks: list[Tick]) -> Markup:
     )  # fmt: skip
     said = el("p", listed(model.reasons), class_="soft", style="font-size: 13px")
     return el("div", el("p", bdi(model.name), class_="name"), lane, said, class_="group")
-
-
-def _axis(ticks: list[Tick]) -> Markup:
-    drawn = el(
-        "svg", (rule(tick.at, 0, 5, "base") for tick in ticks), below(ticks, 18), height=24, width="100%",
-        aria_hidden="true",
-    )  # fmt: skip
-    return el(
-        "div", el("span", "attempts", class_="name"), el("div", drawn, class_="plot"),
-        el("span", "failed of asked", class_="figures"), class_="lane axis",
-    )  # fmt: skip

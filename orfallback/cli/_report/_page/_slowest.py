@@ -8,7 +8,7 @@ from orfallback._record import Record
 from orfallback.cli._report import _words
 from orfallback.cli._report._course import Leg, legs
 from orfallback.cli._report._page._markup import Markup, bdi, el
-from orfallback.cli._report._page._parts import below, box, legend, picture, rule, section, swatch
+from orfallback.cli._report._page._parts import axis_lane, box, legend, picture, rule, section, swatch
 from orfallback.cli._report._page._scale import Linear, Tick, linear
 from orfallback.cli._report._page._style import kind
 from orfallback.cli._report._summary import Summary
@@ -33,7 +33,10 @@ def slowest(summary: Summary) -> Markup:
         "slowest", title,
         "Each bar is an attempt, from the call's start on, and says how it ended; a dotted line is a wait before it.",
         legend(told),
-        el("figure", (_call(record, axis, ticks, names) for record in calls), _axis(ticks), class_="attempts"),
+        el(
+            "figure", (_call(record, axis, ticks, names) for record in calls),
+            axis_lane(ticks, "seconds since the call began", "it took"), class_="attempts",
+        ),
     )  # fmt: skip
 
 
@@ -73,14 +76,3 @@ def _lane(leg: Leg, axis: Linear, ticks: list[Tick], names: Mapping[str, str]) -
     name = el("span", swatch(kind(leg.outcome)), bdi(model), said, class_="name")
     time = el("span", _words.seconds(attempt.elapsed), class_="figures")
     return Markup(gap + el("div", name, el("div", plot, class_="plot"), time, class_="lane"))
-
-
-def _axis(ticks: list[Tick]) -> Markup:
-    drawn = el(
-        "svg", (rule(tick.at, 0, 5, "base") for tick in ticks), below(ticks, 18), height=24, width="100%",
-        aria_hidden="true",
-    )  # fmt: skip
-    return el(
-        "div", el("span", "seconds since the call began", class_="name"), el("div", drawn, class_="plot"),
-        el("span", "it took", class_="figures"), class_="lane axis",
-    )  # fmt: skip
