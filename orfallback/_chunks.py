@@ -145,6 +145,10 @@ class Chunks:
             chunk = self._parse(kind, data) if data else None
             if chunk is None:
                 continue
+            if self.joiner.add_text(chunk, _reply.plain_text(chunk)):
+                self.events += 1
+                self._exchange.watch.allow("idle", self._idle)
+                return chunk
             # Once the answer is whole, only what calls itself an error is one.
             if _reply.error_in(chunk) is not None and (chunk.get("error") or not self.joiner.finished):
                 raise self._refused(data, kind)

@@ -45,9 +45,7 @@ class Joiner:
 
         :returns: whether it carries anything, white space included: role deltas and empty ones are no progress.
         """
-        for key, value in chunk.items():
-            if key != "choices" and value is not None:
-                self._top[key] = value
+        self._note_top(chunk)
         progress = False
         for choice in choices(chunk):
             index = index_of(choice)
@@ -66,6 +64,26 @@ class Joiner:
                 self.finish_reason = self.finish_reason or joined.finish_reason
                 self.finished = all(other.finish_reason for other in self._choices.values())
         return progress
+
+    def add_text(self, chunk: Json, text: str) -> bool:
+        """Take a chunk in that adds text to choice 0 and tells nothing else, in the middle of an answer.
+
+        :param text: what :func:`~orfallback._reply.plain_text` says of the chunk.
+        :returns: whether it was; if not, :meth:`add` does it.
+        """
+        joined = self._choices.get(0)
+        if not (text and self.spoke and joined is not None and joined.spoke) or self.finished:
+            return False
+        self._note_top(chunk)
+        joined.add_text(text)
+        self._texts.append(text)
+        return True
+
+    def _note_top(self, chunk: Json) -> None:
+        top = self._top
+        for key, value in chunk.items():
+            if value is not None and key != "choices":
+                top[key] = value
 
     @property
     def text(self) -> str:
@@ -113,7 +131,9 @@ class _Choice:
             if value is None or key in _PARTS:
                 continue
             if key == "logprobs" and isinstance(value, dict):
-                _extend(self._top.setdefault(key, {}), value)
+                known = self._top.get(key)
+                self._top[key] = joined = known if isinstance(known, dict) else {}
+                _extend(joined, value)
             elif value not in ("", "null"):
                 self._top[key] = value
         text = ""
@@ -130,6 +150,9 @@ class _Choice:
         if calls:
             self._tools.add(calls)
         return text
+
+    def add_text(self, text: str) -> None:
+        self._strings["content"].append(text)
 
     def _add_other(self, key: str, value: Any) -> None:
         known = self._message.get(key)

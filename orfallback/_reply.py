@@ -17,6 +17,9 @@ _THOUGHTS = ("thinking", "reasoning")
 # The last two are DeepSeek's and vLLM's ways of saying that they gave up half way.
 _FAILED = frozenset({"error", "insufficient_system_resource", "abort"})
 _DECODER = json.JSONDecoder()
+# What a choice and a delta hold that add text, and nothing more.
+_PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "native_finish_reason", "logprobs"})
+_PLAIN_DELTA = frozenset({"content", "role"})
 
 #: The most values of a body: a long answer with twenty alternatives to each token has two million. One takes up to
 #: 100 bytes, so that a few megabytes of ``{},{},`` would fill the memory, and hold up the deadline while they are read.
@@ -119,6 +122,27 @@ def delta_of(choice: Json, *, spoke: bool) -> Json:
     if isinstance(message, dict):
         return {} if spoke else message
     return _of_text(choice)
+
+
+def plain_text(chunk: Json) -> str:
+    """Return the text of a chunk that adds text to its only choice and tells nothing else: of nearly all of a stream.
+
+    :returns: "" for any other chunk, which has to be looked at closely.
+    """
+    found = chunk.get("choices")
+    if not isinstance(found, list) or len(found) != 1 or chunk.get("error"):
+        return ""
+    choice = found[0]
+    if not isinstance(choice, dict) or not choice.keys() <= _PLAIN_CHOICE:
+        return ""
+    delta = choice.get("delta")
+    if not isinstance(delta, dict) or not delta.keys() <= _PLAIN_DELTA:
+        return ""
+    told = choice.get("finish_reason") or choice.get("native_finish_reason") or choice.get("logprobs") is not None
+    if told or choice.get("index") != 0 or delta.get("role") not in (None, "assistant"):
+        return ""
+    text = delta.get("content")
+    return text if isinstance(text, str) and not text.isspace() else ""
 
 
 def has_content(body: Any) -> bool:
