@@ -137,5 +137,11 @@ class _Client(sseclient.SSEClient):
             yield from blocks.split(b"\n\n")[:-1]
 
 
+def _silence(logger: logging.Logger) -> None:
+    logger.disabled = True
+    # An application that configures its logging by a dict enables every logger that there is; filters it leaves alone.
+    logger.addFilter(lambda _: False)
+
+
 # Nobody is to read in a log what a server sent: it may have been the prompt.
-logging.getLogger(_Client.__module__).disabled = True
+_silence(logging.getLogger(_Client.__module__))

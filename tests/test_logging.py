@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from rows import delta
 from test_engine import BUSY, GONE, A, B, Step, World, target
 
 from orfallback import (
@@ -24,7 +25,7 @@ from orfallback import (
     UpstreamError,
     Verdict,
 )
-from orfallback.testing import Simulator, answer, cut, status
+from orfallback.testing import Simulator, answer, cut, events, status
 
 ACTIVE = (logging.INFO, "🔧 OpenRouter fallback system activated")
 FACTS = ("call_id", "model", "attempt", "reason", "status", "elapsed", "next_model", "wait")
@@ -315,3 +316,25 @@ def test_a_handler_that_raises_breaks_no_call(where: str) -> None:
     finally:
         logger.removeHandler(handler)
     assert world.balanced()
+
+
+def test_an_application_that_configures_its_logging(sim: Simulator) -> None:
+    """What sseclient-py logs of a server's events stays out of the log, also where all loggers are enabled."""
+    sim.script("a/a", events(b"CANARYFIELD: x\n\n", delta(content="Hi"), "[DONE]"))
+    code = f"""
+import logging, logging.config, sys
+from orfallback import Chain
+chain = Chain(["a/a"], api_key="sk-test", base_url={sim.base_url!r})
+chain.stream("Hi").read()
+console = {{"class": "logging.StreamHandler", "stream": sys.stdout}}
+root = {{"level": "DEBUG", "handlers": ["console"]}}
+logging.config.dictConfig(
+    {{"version": 1, "disable_existing_loggers": False, "handlers": {{"console": console}}, "root": root}}
+)
+chain.stream("Hi").read()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "Successfully connected" in done.stdout
+    assert "SSE" not in done.stdout
+    assert "Dispatching" not in done.stdout
+    assert "CANARYFIELD" not in done.stdout

@@ -517,3 +517,20 @@ def test_the_short_way_leads_where_the_long_one_does(chunks: list[dict[str, Any]
         assert short.body() == long.body()
         for name in ("text", "began", "spoke", "finished", "finish_reason", "model", "usage"):
             assert getattr(short, name) == getattr(long, name), name
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(_chunk, min_size=1, max_size=6))
+def test_whatever_a_server_sends_can_be_joined(chunks: list[dict[str, Any]]) -> None:
+    """Values of any type in any place are joined into a reply that is JSON; nothing is raised."""
+    joiner = Joiner()
+    for chunk in chunks:
+        joiner.add(chunk)
+    json.dumps(joiner.body())
+    assert isinstance(joiner.text, str)
+
+
+def test_logprobs_of_another_kind() -> None:
+    """Logprobs that are an object after they were something else begin anew."""
+    chunks = [{"choices": [{"delta": {"content": "a"}, "logprobs": odd}]} for odd in ("x", {"content": [1]})]
+    assert joined(chunks).body()["choices"][0]["logprobs"] == {"content": [1]}
