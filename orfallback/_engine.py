@@ -222,8 +222,9 @@ class _Run:
     def _answered(self, attempt: Attempt, value: Any, started: float) -> Answered:
         def settled(**facts: Any) -> Attempt:
             # A whole answer was there before it was judged; a stream is at its end only now.
-            elapsed = self._clock.monotonic() - started if self.call.stream else attempt.elapsed
-            return replace(attempt, elapsed=elapsed, **facts)
+            if self.call.stream:
+                return replace(attempt, elapsed=self._clock.monotonic() - started, **facts)
+            return replace(attempt, **facts) if facts else attempt
 
         if self.call.stream:
             self._hooks.notify("orfallback_committed", call=self.call, attempt=attempt)

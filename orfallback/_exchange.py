@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import requests
-from urllib3.response import BaseHTTPResponse
+from urllib3.response import BaseHTTPResponse, HTTPResponse
 
 from orfallback import _reply
 from orfallback._clock import Clock
@@ -78,6 +78,8 @@ class Exchange:
             if self.bytes > limit:
                 raise Cut(Fault.TOO_LARGE, f"the body is larger than {limit} bytes")
             yield piece
+            if self._at_its_end():
+                return
 
     def read(self) -> bytes:
         """Return the next piece of the body; b"" at its end."""
@@ -99,6 +101,16 @@ class Exchange:
             raise Cut(Fault.TIMEOUT, watch.what_ran_out())
         self.bytes += len(piece)
         return piece
+
+    def _at_its_end(self) -> bool:
+        """Tell whether a body whose length was told is read, so that it needs no further read to learn that."""
+        raw = None if self._response is None else self._response.raw
+        return (
+            isinstance(raw, HTTPResponse)
+            and raw.length_remaining == 0
+            and raw.closed
+            and "Content-Encoding" not in self.headers
+        )
 
     def interrupt(self) -> None:
         """Wake a thread that waits for the body; only this may be called by another thread."""

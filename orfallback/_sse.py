@@ -127,6 +127,15 @@ def iter_events(blocks: Iterable[bytes]) -> Iterator[Event]:
 class _Client(sseclient.SSEClient):
     """sseclient-py's, which logs what a server sent to the logger of the module that its class is of: to ours."""
 
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        super().__init__(blocks)
+        self._blocks = blocks
+
+    def _read(self) -> Iterator[bytes]:
+        """Yield block by block. What it is fed here is whole blocks: it need not look for their ends line by line."""
+        for blocks in self._blocks:
+            yield from blocks.split(b"\n\n")[:-1]
+
 
 def _silence(logger: logging.Logger) -> None:
     logger.disabled = True

@@ -496,6 +496,27 @@ _chunk = st.fixed_dictionaries(
     {"choices": st.lists(_choice, max_size=2) | _values},
     optional={"id": _values, "model": _values, "error": _values, "usage": _values, "message": _values},
 )
+_plain = st.builds(lambda text: {"id": "gen-1", "choices": [{"index": 0, "delta": {"content": text}}]}, st.text())
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(_chunk | _plain, min_size=1, max_size=6))
+def test_the_short_way_leads_where_the_long_one_does(chunks: list[dict[str, Any]]) -> None:
+    """A chunk that only adds text is taken in by a shorter way, and joined as by the longer one; it is no error."""
+    short, long = Joiner(), Joiner()
+    for first in ({"choices": [{"index": 0, "delta": {"content": "Well"}}]}, *chunks):
+        text = _reply.plain_text(first)
+        taken = short.add_text(first, text)
+        progress = long.add(first)
+        if taken:
+            assert progress
+            assert _reply.error_in(first) is None
+            assert _reply.chunk_text(first, spoke=True) == text
+        else:
+            assert short.add(first) == progress
+        assert short.body() == long.body()
+        for name in ("text", "began", "spoke", "finished", "finish_reason", "model", "usage"):
+            assert getattr(short, name) == getattr(long, name), name
 
 
 @settings(max_examples=400, deadline=None)
