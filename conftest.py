@@ -10,8 +10,8 @@ import responses
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-# A test of a reader's own application, which a test of ours runs where that application is.
-collect_ignore = ["docs/examples/recipes/testing"]
+# Tests of an application and of a plugin, which tests of ours run where those are.
+collect_ignore = ["docs/examples/recipes/testing", "docs/examples/orfallback-plugin-example/tests"]
 
 _NAMES = ("OPENROUTER_API_KEY", "OPENROUTER_BASE_URL", "ORFALLBACK_MODELS")
 

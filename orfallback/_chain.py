@@ -5,20 +5,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import requests
-from urllib3.util import Timeout
 
 from orfallback import _config
-from orfallback._asked import Asked, targets_for, under
 from orfallback._classify import Classify, default_classifier
 from orfallback._clock import Clock, SystemClock
 from orfallback._completion import Completion, degraded_reply
 from orfallback._cooldown import Cooldown
 from orfallback._delay import DEFAULT_DELAY, REST, Delay, FixedDelay, check_seconds
 from orfallback._engine import Answered, Send, run
-from orfallback._health import Health
 from orfallback._logging import LoggingPlugin, warn_of
 from orfallback._payload import Messages, Payload
 from orfallback._plugins import STRATEGIES, Hooks, PluginManager, Strategies
@@ -26,10 +23,16 @@ from orfallback._secret import Secret, Unshown
 from orfallback._select import Select, in_order
 from orfallback._sender import Sender
 from orfallback._stream import Stream
-from orfallback._through import Through
 from orfallback._transport import Transport
 from orfallback._types import Call, Outcome, Target, Timeouts
 from orfallback._wire import Wire
+
+if TYPE_CHECKING:
+    from urllib3.util import Timeout
+
+    from orfallback._asked import Asked
+    from orfallback._health import Health
+    from orfallback._through import Through
 
 _OPTIONS = (
     "models", "api_key", "base_url", "session", "timeouts", "delay", "classify", "select", "cooldown", "rounds",
@@ -259,6 +262,9 @@ class Chain:
         :param through: sends it.
         :param timeout: the application's own.
         """
+        # What the adapter alone needs loads with it.
+        from orfallback._asked import targets_for, under
+
         hooks = self.plugin_manager.hooks()
         limits = under(self._timeouts, timeout)
         own = f"{asked.origin}#{self._secret.digest}" if self._secret and asked.origin == self._origin else asked.origin
@@ -336,11 +342,11 @@ class Chain:
             need more than it does, are loaded by name.
         :returns: the names of those that were loaded now.
         :raises LookupError: if one is not installed, or cannot be imported.
+        :raises TypeError: for a class that cannot be called without arguments, or what is no plugin.
+        :raises ValueError: for a plugin that is registered already, or that its class raises.
+        :raises pluggy.PluginValidationError: for a hook, an argument or an option that does not exist.
         """
-        loaded = self.plugin_manager.load_entry_points(*names)
-        for name in loaded:
-            self.plugin_manager.introduce(self.plugin_manager.get_plugin(name), self)
-        return loaded
+        return self.plugin_manager.load_entry_points(*names, chain=self)
 
     # -- the rest --
 
@@ -352,6 +358,8 @@ class Chain:
     @property
     def health(self) -> Health:
         """What the chain knows of its targets, to be seen and steered by hand."""
+        from orfallback._health import Health
+
         return Health(self.plugin_manager.get_plugin(COOLDOWN), self._targets)
 
     def close(self) -> None:

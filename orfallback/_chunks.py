@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import deque
 from typing import Any
 
@@ -45,6 +46,7 @@ class Chunks:
     :ivar events: data events so far.
     :ivar first_token: seconds from the start to the first content, or None.
     :ivar over: whether no more will be read.
+    :ivar pid: the process whose connection it is.
     """
 
     def __init__(self, exchange: Exchange, head: bytes, idle: float | None) -> None:
@@ -58,6 +60,10 @@ class Chunks:
         self.events = 0
         self.first_token: float | None = None
         self.over = False
+        self.pid = os.getpid()
+
+    def __iter__(self) -> Chunks:
+        return self
 
     def __next__(self) -> Json:
         if self._held:
@@ -130,17 +136,22 @@ class Chunks:
             if event is None:
                 return None
             data = event.data.strip()
-            if event.event.lower() == "error":
-                raise self._refused(data, event.event)
+            kind = event.event
+            if kind != "message" and kind.lower() == "error":
+                raise self._refused(data, kind)
             if data == "[DONE]":
                 self._drain()
                 return None
-            chunk = self._parse(event.event, data) if data else None
+            chunk = self._parse(kind, data) if data else None
             if chunk is None:
                 continue
+            if self.joiner.add_text(chunk, _reply.plain_text(chunk)):
+                self.events += 1
+                self._exchange.watch.allow("idle", self._idle)
+                return chunk
             # Once the answer is whole, only what calls itself an error is one.
             if _reply.error_in(chunk) is not None and (chunk.get("error") or not self.joiner.finished):
-                raise self._refused(data, event.event)
+                raise self._refused(data, kind)
             self.events += 1
             self._note(chunk)
             return chunk
@@ -193,7 +204,7 @@ class Chunks:
         """Take a chunk in, and set the limits anew by what it brings."""
         watch = self._exchange.watch
         progress = self.joiner.add(chunk)
-        if self.first_token is None and (self.joiner.spoke or self.joiner.reasoned):
+        if self.first_token is None and self.joiner.began:
             self.first_token = self._exchange.clock.monotonic() - self._exchange.started
         if progress and self.first_token is not None:
             watch.allow("idle", self._idle)

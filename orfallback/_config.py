@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -195,6 +196,7 @@ def _without_secrets(url: str) -> str:
     return plain if harmless and not plain.lower().startswith("sk-") else "…"
 
 
+@functools.lru_cache(maxsize=256)
 def origin(url: str) -> str:
     """Return scheme, host and port of a URL (RFC 6454)."""
     parts = urlsplit(url)

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from orfallback._clock import Clock, SystemClock
 from orfallback._delay import REST
-from orfallback._text import clean
+from orfallback._text import clean, in_seconds
 from orfallback._types import Attempt, Call, Target
 from orfallback._verdict import Reason, Scope, Verdict
+from orfallback._watch import OUT_OF_TIME
 from orfallback.stores import MemoryStore, Store
 
 _logger = logging.getLogger("orfallback")
@@ -247,7 +248,7 @@ class Cooldown:
         """Clear what answers."""
         asking = self._asking.get(call.id)
         if asking is not None:
-            self._clear(asking)
+            self._clear(call, asking)
             # From here on it is no old news to itself.
             self._asking[call.id] = _Asking(asking.target, self._clock.monotonic())
 
@@ -259,14 +260,14 @@ class Cooldown:
         verdict = attempt.verdict
         if verdict is None:
             self._tokens = min(self._tokens + 1, _TOKENS)
-            self._clear(asking)
+            self._clear(call, asking)
             return
         keys = keys_of(asking.target)
         what, seconds = self._rest_for(verdict)
         if what and not _out_of_time(call, attempt):
             # Of a free tier that a model without the suffix belongs to, this process knows the model alone.
             what = what if what in keys else _MODEL
-            self._let_rest(keys[what], seconds, verdict, asking, _name(asking.target, what))
+            self._let_rest(call, keys[what], seconds, verdict, asking, _name(asking.target, what))
         # A failure that reaches less far says that what reaches further is well again; whatever was claimed is over.
         self._give_back(asking.claimed)
 
@@ -300,7 +301,9 @@ class Cooldown:
             seconds = seconds or self.seconds
         return what, seconds
 
-    def _let_rest(self, key: str, seconds: float | None, verdict: Verdict, asking: _Asking, name: str) -> None:
+    def _let_rest(
+        self, call: Call, key: str, seconds: float | None, verdict: Verdict, asking: _Asking, name: str
+    ) -> None:
         now = self._clock.monotonic()
         hinted = seconds is not None
         if not hinted and asking.since < self._answered.get(key, -math.inf):
@@ -323,9 +326,10 @@ class Cooldown:
         self._records[key] = _Record(now + seconds, failures, verdict.reason, hinted, now)
         self.store.rest(key, seconds)
         level = logging.WARNING if seconds > _WORTH_A_WARNING else logging.INFO
-        _logger.log(level, "%s rests for %.3g s (%s)", name, seconds, verdict.reason)
+        told = {**_facts(call, asking.target), "reason": str(verdict.reason), "rest": seconds}
+        _logger.log(level, "%s rests for %s (%s)", name, in_seconds(seconds), verdict.reason, extra=told)
 
-    def _clear(self, asking: _Asking) -> None:
+    def _clear(self, call: Call, asking: _Asking) -> None:
         """Clear what has answered: what was unwell when it was asked, or has failed since for want of luck alone."""
         now = self._clock.monotonic()
         if len(self._answered) >= _MOST_RECORDS:
@@ -338,7 +342,7 @@ class Cooldown:
             if key in asking.unwell or (record is not None and not record.hinted):
                 self._records.pop(key, None)
                 self.store.clear(key)
-                _logger.info("%s answers again", _name(asking.target, what))
+                _logger.info("%s answers again", _name(asking.target, what), extra=_facts(call, asking.target))
 
     # -- by hand --
 
@@ -387,6 +391,10 @@ def _name(target: Target, what: str) -> str:
     return f"The free tier of {origin}" if what == _FREE_TIER else f"Every model of {origin}"
 
 
+def _facts(call: Call, target: Target) -> dict[str, object]:
+    return {"call_id": call.id, "model": clean(target.model)}
+
+
 def _comes_back(call: Call, target: Target) -> bool:
     """Tell whether a call has asked a target before, and the chain lets it come back: within a call that is its own."""
     return any(
@@ -398,4 +406,6 @@ def _comes_back(call: Call, target: Target) -> bool:
 def _out_of_time(call: Call, attempt: Attempt) -> bool:
     """Tell whether the caller's own deadline is what ended an attempt, which says little of the target."""
     spent = sum(each.waited + each.elapsed for each in call.attempts)
-    return attempt.reason is Reason.TIMEOUT and spent >= call.deadline - call.started - _ROUNDING
+    # What plugins took is in no attempt; but the wire tells of the deadline, where it came.
+    late = attempt.message == OUT_OF_TIME or spent >= call.deadline - call.started - _ROUNDING
+    return attempt.reason is Reason.TIMEOUT and late

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orfallback._errors import FallbackError, StreamInterrupted
 from orfallback._types import Call
-from orfallback._verdict import Label, Reason
+from orfallback._verdict import Label, Reason, Scope
 
 
 class Ending(Label):
@@ -36,8 +36,12 @@ class Ending(Label):
             return cls.FAILED
         if error is not None:
             return cls.ABORTED
-        if any(attempt.ok for attempt in call.attempts):
+        # What answers, or is left, is the last that is asked.
+        if not call.attempts:
+            return cls.DEGRADED
+        verdict = call.attempts[-1].verdict
+        if verdict is None:
             return cls.ANSWERED
-        if any(attempt.reason is Reason.CANCELLED for attempt in call.attempts):
-            return cls.LEFT
-        return cls.DEGRADED
+        # One that came too late to be asked is cancelled, too, but does not end the call.
+        left = verdict.reason is Reason.CANCELLED and verdict.scope is Scope.CALL
+        return cls.LEFT if left else cls.DEGRADED

@@ -173,7 +173,8 @@ class _Run:
             self._hooks.notify("orfallback_falling_back", call=self.call, attempt=attempt, target=target, wait=wait)
         if wait > 0:
             self._clock.sleep(wait)
-        return wait
+        # An observer may have taken what was left of the time.
+        return wait if self._clock.monotonic() < self.call.deadline else None
 
     def _delay(self, now: float) -> float:
         attempt = self.call.attempts[-1]
@@ -192,9 +193,16 @@ class _Run:
         outcome = Outcome(url=target.base_url)
         try:
             self._hooks.notify("orfallback_attempt_started", call=self.call, target=target, number=number)
-            outcome = self._send(self.call, target)
-            verdict = classify(self._hooks, self.call, outcome)
-            attempt = outcome.attempt(number, target, verdict, waited, self._clock.monotonic() - started)
+            # Neither what observers take is the target's time, nor what judging takes.
+            started = self._clock.monotonic()
+            if started < self.call.deadline:
+                outcome = self._send(self.call, target)
+                elapsed = self._clock.monotonic() - started
+                verdict = classify(self._hooks, self.call, outcome)
+            else:
+                outcome = replace(outcome, detail="the call's deadline came before it was asked")
+                elapsed, verdict = 0.0, Verdict.fallback(Reason.CANCELLED)
+            attempt = outcome.attempt(number, target, verdict, waited, elapsed)
             if verdict is None:
                 return self._answered(attempt, outcome.value, started)
             _release(outcome)
@@ -213,7 +221,10 @@ class _Run:
 
     def _answered(self, attempt: Attempt, value: Any, started: float) -> Answered:
         def settled(**facts: Any) -> Attempt:
-            return replace(attempt, elapsed=self._clock.monotonic() - started, **facts)
+            # A whole answer was there before it was judged; a stream is at its end only now.
+            if self.call.stream:
+                return replace(attempt, elapsed=self._clock.monotonic() - started, **facts)
+            return replace(attempt, **facts) if facts else attempt
 
         if self.call.stream:
             self._hooks.notify("orfallback_committed", call=self.call, attempt=attempt)

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import requests
-from urllib3.response import BaseHTTPResponse
+from urllib3.response import BaseHTTPResponse, HTTPResponse
 
 from orfallback import _reply
 from orfallback._clock import Clock
 from orfallback._faults import WIRE_ERRORS, Cut, cut_by
 from orfallback._request import Request
 from orfallback._scrub import scrub
+from orfallback._secret import TELLING
 from orfallback._tee import Tee
 from orfallback._types import Outcome
 from orfallback._verdict import Fault
@@ -77,6 +78,8 @@ class Exchange:
             if self.bytes > limit:
                 raise Cut(Fault.TOO_LARGE, f"the body is larger than {limit} bytes")
             yield piece
+            if self._at_its_end():
+                return
 
     def read(self) -> bytes:
         """Return the next piece of the body; b"" at its end."""
@@ -99,6 +102,16 @@ class Exchange:
         self.bytes += len(piece)
         return piece
 
+    def _at_its_end(self) -> bool:
+        """Tell whether a body whose length was told is read, so that it needs no further read to learn that."""
+        raw = None if self._response is None else self._response.raw
+        return (
+            isinstance(raw, HTTPResponse)
+            and raw.length_remaining == 0
+            and raw.closed
+            and "Content-Encoding" not in self.headers
+        )
+
     def interrupt(self) -> None:
         """Wake a thread that waits for the body; only this may be called by another thread."""
         raw = None if self._response is None else self._response.raw
@@ -111,6 +124,13 @@ class Exchange:
     def scrub(self, content: bytes) -> bytes:
         """Return a body that is no answer without the key and the messages, should the server send them back."""
         return scrub(content, self.request, self._sent_with)
+
+    def _shown(self, name: str | None) -> str | None:
+        """Return a name of a reply that goes into records, without the key, should the server send it back there."""
+        secret = self.request.secret
+        if name is None or secret is None or secret.reveal()[:TELLING] not in name:
+            return name
+        return self.scrub(name.encode(errors="replace")).decode(errors="replace")
 
     def close(self) -> None:
         """Close the connection, unless its reply was read to the end: then it is kept already."""
@@ -129,10 +149,10 @@ class Exchange:
             model=self.request.model,
             url=self.request.url,
             received=self.clock.time(),
-            served_model=model,
-            provider=provider,
+            served_model=self._shown(model),
+            provider=self._shown(provider),
             usage=usage,
-            generation_id=self.headers.get("X-Generation-Id") or generation,
+            generation_id=self._shown(self.headers.get("X-Generation-Id") or generation),
             bytes=self.bytes,
             resent=self.resent,
             **more,

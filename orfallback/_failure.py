@@ -9,7 +9,7 @@ import requests
 
 from orfallback._delay import REST
 from orfallback._errors import CallRejected, ChainExhausted, DeadlineExceeded, StreamInterrupted
-from orfallback._text import clean
+from orfallback._text import clean, in_seconds
 from orfallback._types import Attempt, Call, Outcome, Target
 from orfallback._verdict import Reason, Scope
 
@@ -115,7 +115,7 @@ def _message(
 
 def _resting(target: Target, rest: float) -> str:
     return (
-        f"{clean(target.name or target.model)} ({f'{rest:.3g} s' if rest < math.inf else 'it cannot serve this call'})"
+        f"{clean(target.name or target.model)} ({in_seconds(rest) if rest < math.inf else 'it cannot serve this call'})"
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from orfallback._clock import Clock, SystemClock, check_duration
 from orfallback._needs import Facts, facts_in, facts_of, lacking
 from orfallback._service import Service, entries_of, find
+from orfallback._text import clean
 from orfallback._types import Call, Json, Target
 from orfallback.hookspecs import hookimpl
 
@@ -80,7 +81,8 @@ class Fit:
         lack = lacking(call.payload, target, facts_of(target, listed))
         if lack is None:
             return None
-        _logger.debug("%s is passed over: it has no %s", target.name, lack)
+        told = {"call_id": call.id, "model": clean(target.model)}
+        _logger.debug("%s is passed over: it has no %s", clean(target.name), lack, extra=told)
         return math.inf
 
     def _listed(self, target: Target) -> Facts | None:

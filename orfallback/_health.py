@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from orfallback._cooldown import MOST, Cooldown, Resting
+from orfallback._text import in_seconds
 from orfallback._types import Target
 from orfallback._verdict import Reason
 
@@ -91,5 +92,5 @@ class Health:
         return TargetHealth(target.name, target.model, target.base_url, *longest)
 
     def __repr__(self) -> str:
-        resting = [f"{each.name} for {each.resting:.3g} s" for each in self.snapshot() if each.resting]
+        resting = [f"{each.name} for {in_seconds(each.resting)}" for each in self.snapshot() if each.resting]
         return f"<Health: {', '.join(resting) or 'nobody'} rests>"

@@ -18,11 +18,15 @@ from orfallback._reply import (
 )
 from orfallback._types import Json
 
+# Of a choice what is joined, and of a delta which texts are.
+_PARTS = frozenset({"index", "delta", "message"})
+_TEXTS = frozenset({"reasoning", "reasoning_content", "refusal"})
+
 
 class Joiner:
     """Joins the chunks of a stream into the reply that the same answer would have been without streaming."""
 
-    __slots__ = ("_choices", "_texts", "_top", "finish_reason", "finished", "reasoned", "spoke")
+    __slots__ = ("_choices", "_texts", "_top", "began", "finish_reason", "finished", "spoke")
 
     def __init__(self) -> None:
         self._top: Json = {}
@@ -32,18 +36,16 @@ class Joiner:
         self.finish_reason: str | None = None
         #: Whether every choice seen so far told its finish reason.
         self.finished = False
-        #: Whether anything that a user asked for came, and whether reasoning did.
+        #: Whether anything that a user asked for came, and whether that or reasoning did.
         self.spoke = False
-        self.reasoned = False
+        self.began = False
 
     def add(self, chunk: Json) -> bool:
         """Take one chunk in.
 
         :returns: whether it carries anything, white space included: role deltas and empty ones are no progress.
         """
-        for key, value in chunk.items():
-            if key != "choices" and value is not None:
-                self._top[key] = value
+        self._note_top(chunk)
         progress = False
         for choice in choices(chunk):
             index = index_of(choice)
@@ -55,14 +57,33 @@ class Joiner:
             text = joined.add(choice, said)
             if text and index == 0:
                 self._texts.append(text)
-            spoke, reasoned = speaks(said), reasons(said)
-            self.spoke = self.spoke or spoke
-            self.reasoned = self.reasoned or reasoned
-            progress = progress or spoke or reasoned or bool(text)
+            progress = progress or bool(text) or speaks(said) or reasons(said)
+            self.spoke = self.spoke or speaks(said)
+            self.began = self.began or self.spoke or reasons(said)
             if finish_of(choice) is not None:
                 self.finish_reason = self.finish_reason or joined.finish_reason
                 self.finished = all(other.finish_reason for other in self._choices.values())
         return progress
+
+    def add_text(self, chunk: Json, text: str) -> bool:
+        """Take a chunk in that adds text to choice 0 and tells nothing else, in the middle of an answer.
+
+        :param text: what :func:`~orfallback._reply.plain_text` says of the chunk.
+        :returns: whether it was; if not, :meth:`add` does it.
+        """
+        joined = self._choices.get(0)
+        if not (text and self.spoke and joined is not None and joined.spoke) or self.finished:
+            return False
+        self._note_top(chunk)
+        joined.add_text(text)
+        self._texts.append(text)
+        return True
+
+    def _note_top(self, chunk: Json) -> None:
+        top = self._top
+        for key, value in chunk.items():
+            if value is not None and key != "choices":
+                top[key] = value
 
     @property
     def text(self) -> str:
@@ -107,27 +128,38 @@ class _Choice:
 
     def add(self, choice: Json, said: Mapping[str, Any]) -> str:
         for key, value in choice.items():
+            if value is None or key in _PARTS:
+                continue
             if key == "logprobs" and isinstance(value, dict):
-                _extend(self._top.setdefault(key, {}), value)
-            elif key not in ("index", "delta", "message") and value not in (None, "", "null"):
+                known = self._top.get(key)
+                self._top[key] = joined = known if isinstance(known, dict) else {}
+                _extend(joined, value)
+            elif value not in ("", "null"):
                 self._top[key] = value
         text = ""
         for key, value in said.items():
             if value is None:
                 continue
             if key == "content":
-                text = text_of({key: value})
+                text = value if isinstance(value, str) else text_of(said)
                 self._strings.setdefault(key, []).append(text)
                 self.spoke = self.spoke or bool(text)
             else:
                 self._add_other(key, value)
-        self._tools.add(tool_calls_of(said))
+        calls = tool_calls_of(said)
+        if calls:
+            self._tools.add(calls)
         return text
+
+    def add_text(self, text: str) -> None:
+        self._strings["content"].append(text)
 
     def _add_other(self, key: str, value: Any) -> None:
         known = self._message.get(key)
-        if key in ("reasoning", "reasoning_content", "refusal") and isinstance(value, str):
+        if isinstance(value, str) and key in _TEXTS:
             self._strings.setdefault(key, []).append(value)
+        elif isinstance(value, str) and key != "tool_calls":
+            self._message[key] = value
         elif isinstance(value, list) and key != "tool_calls":
             # A list of our own from the first on, so that joining stays linear.
             self._message[key] = known if isinstance(known, list) else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from orfallback import _failure
@@ -10,8 +11,18 @@ from orfallback._ending import Ending
 from orfallback._errors import FallbackError, StreamInterrupted
 from orfallback._text import clean
 from orfallback._types import Attempt, Call, Target
+from orfallback._verdict import Reason
 
 logger = logging.getLogger("orfallback")
+# What a model did that gave no answer for a reason that may pass; of any other reason the log says its name.
+_FAILED: Mapping[Reason | None, str] = {
+    Reason.BUSY: "is busy",
+    Reason.RATE_LIMITED: "is busy",
+    Reason.TIMEOUT: "took too long",
+    Reason.CONNECTION: "is unreachable",
+    Reason.SERVER_ERROR: "had a server error",
+    Reason.TRUNCATED: "broke off",
+}
 # The models of which this process has been warned, and how many of them are worth it.
 _warned: dict[str, object] = {}
 _MOST_WARNED = 1_000
@@ -38,9 +49,7 @@ class LoggingPlugin:
 
     def orfallback_falling_back(self, call: Call, attempt: Attempt, target: Target, wait: float) -> None:
         """Say which model failed, why, and what comes next."""
-        failed = (
-            "is busy" if attempt.verdict is not None and attempt.verdict.transient else f"failed ({attempt.reason})"
-        )
+        failed = _FAILED.get(attempt.reason) or f"failed ({attempt.reason})"
         again = target.model == attempt.model and attempt.endpoint.startswith(target.base_url)
         self._log(
             logging.WARNING,
@@ -68,8 +77,10 @@ class LoggingPlugin:
 
     def orfallback_call_finished(self, call: Call, error: BaseException | None) -> None:
         """Say that a call got no answer, half of one, or a plugin's."""
-        if Ending.of(call, error) is Ending.DEGRADED:
-            self._resorted(call)
+        if error is None:
+            if Ending.of(call, error) is Ending.DEGRADED:
+                self._resorted(call)
+            return
         if not isinstance(error, FallbackError):
             return
         if not call.attempts:
@@ -77,11 +88,10 @@ class LoggingPlugin:
             return
         last = call.attempts[-1]
         if isinstance(error, StreamInterrupted):
-            text = "The stream from %s broke: %s"
-            self._log(logging.ERROR, "❌", text, last.model, last.summary, **_facts(call, last))
+            told = last.model, last.summary
+            self._log(logging.ERROR, "❌", "The stream from %s broke: %s", *told, **_facts(call, last))
         else:
-            text = "No model answered after %s: %s"
-            self._log(logging.ERROR, "❌", text, *_tried(call), **_facts(call, last))
+            self._log(logging.ERROR, "❌", "No model answered after %s: %s", *_tried(call), **_facts(call, last))
 
     def _resorted(self, call: Call) -> None:
         """Say that a plugin gave the answer."""
@@ -94,14 +104,13 @@ class LoggingPlugin:
 
     def _connected(self, call: Call, attempt: Attempt) -> None:
         if logger.isEnabledFor(logging.INFO):
-            text = "Successfully connected using model: %s"
-            self._log(logging.INFO, "✅", text, attempt.model, **_facts(call, attempt))
+            facts = _facts(call, attempt)
+            self._log(logging.INFO, "✅", "Successfully connected using model: %s", facts["model"], **facts)
 
-    def _log(self, level: int, sign: str, text: str, /, *args: Any, **extra: Any) -> None:
+    def _log(self, level: int, sign: str, text: str, /, *args: str, **extra: Any) -> None:
         if logger.isEnabledFor(level):
             message = text if self._plain else f"{sign} {text}"
-            safe = [clean(arg, 2_000) if isinstance(arg, str) else arg for arg in args]
-            logger.log(level, message, *safe, extra=extra)
+            logger.log(level, message, *[clean(arg, 2_000) for arg in args], extra=extra)
 
 
 def _tried(call: Call) -> tuple[str, str]:
@@ -128,4 +137,5 @@ def warn_of(model: str) -> None:
         logger.warning(
             "No models are named that may stand in for %s: set ORFALLBACK_MODELS, or give the chain its models",
             clean(model),
+            extra={"model": clean(model)},
         )

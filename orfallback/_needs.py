@@ -92,7 +92,7 @@ def lacking(payload: Mapping[str, Any], target: Target, facts: Facts) -> str | N
     if facts.window is not None and not _is_compressed(own):
         least = tokens_at_least(own)
         if least > facts.window:
-            return f"a window of {least} tokens"
+            return f"window of {least} tokens"
     return None
 
 

@@ -42,7 +42,7 @@ class Payload:
     :raises ValueError: for no messages, and for NaN.
     """
 
-    __slots__ = ("_rest", "fields", "stream")
+    __slots__ = ("_body", "fields", "stream")
 
     def __init__(self, messages: Messages, params: Mapping[str, Any], *, stream: bool) -> None:
         for name in params:
@@ -65,17 +65,18 @@ class Payload:
         #: The body without ``model`` and ``stream``; what plugins see as the call's payload.
         self.fields: Json = fields
         self.stream = stream
-        self._rest = _encode_given(fields)[1:]
+        self._body = _encode_given(fields)
 
     def for_target(self, target: Target) -> bytes:
         """Return the encoded body for a target."""
         if target.set or target.drop:
             return self.encode(self.own_copy(target), target)
-        return self._head(target) + self._rest
+        # A prompt may be of megabytes: it is copied once, without its brace.
+        return b"".join((self._head(target), memoryview(self._body)[1:]))
 
     def own_copy(self, target: Target) -> Json:
         """Return a deep copy of the fields, with what the target sets and drops, for plugins to change."""
-        fields: Json = json.loads(b"{" + self._rest)
+        fields: Json = json.loads(self._body)
         for name in target.drop:
             fields.pop(name, None)
         fields.update(json.loads(_encode(dict(target.set))))
@@ -92,7 +93,7 @@ class Payload:
 
     def __repr__(self) -> str:
         # One whose making failed has nothing yet; a traceback may show it all the same.
-        return f"<Payload of {len(getattr(self, '_rest', b''))} bytes>"
+        return f"<Payload of {len(getattr(self, '_body', b'{')) - 1} bytes>"
 
 
 def _messages(messages: object) -> list[Any]:

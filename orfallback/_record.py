@@ -6,17 +6,20 @@ import datetime
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from orfallback._ending import Ending
 from orfallback._text import clean
 from orfallback._types import Attempt, Call
 from orfallback._usage import cost_of, prompt_tokens_of, tokens_of
 
+_T = TypeVar("_T")
 #: The most attempts that a record tells of; of more it tells the first and the last.
 MOST_ATTEMPTS = 100
 # The longest name of a model, a provider or a generation (characters).
 _LONGEST_NAME = 200
+# What is less is nothing (seconds, US dollars).
+_LEAST = 1e-12
 
 
 class Try(NamedTuple):
@@ -38,6 +41,7 @@ class Try(NamedTuple):
     :ivar completion_tokens: tokens of the answer, or None.
     :ivar cost: US dollars, or None.
     :ivar generation_id: OpenRouter's id of the generation, or None.
+    :ivar resent: whether a stale connection made the wire send it twice.
     """
 
     model: str
@@ -56,6 +60,7 @@ class Try(NamedTuple):
     completion_tokens: int | None = None
     cost: float | None = None
     generation_id: str | None = None
+    resent: bool = False
 
 
 class Record(NamedTuple):
@@ -110,30 +115,45 @@ class Record(NamedTuple):
         return sum(told) if told else None
 
 
-def record_of(call: Call, error: BaseException | None, now: float, extra: Mapping[str, Any] | None = None) -> Record:
+def record_of(
+    call: Call, error: BaseException | None, now: float, extra: Mapping[str, Any] | None = None, took: float = 0.0
+) -> Record:
     """Return the record of a call that is over.
 
     :param call: the call, with all its attempts.
     :param error: what its caller is about to see, or None.
     :param now: seconds since the epoch.
     :param extra: what the host adds; JSON.
+    :param took: seconds since it began, as far as they are known: its attempts and waits are not all that takes time.
     """
     attempts: Sequence[Attempt] = call.attempts
-    seconds = sum(attempt.waited + attempt.elapsed for attempt in attempts)
+    seconds = max(took, sum(attempt.waited + attempt.elapsed for attempt in attempts))
     left_out = max(len(attempts) - MOST_ATTEMPTS, 0)
-    if left_out:
-        attempts = (*attempts[: MOST_ATTEMPTS // 2], *attempts[-MOST_ATTEMPTS // 2 :])
     return Record(
         started=now - seconds,
         id=call.id,
         mode="stream" if call.stream else "complete",
         ending=str(Ending.of(call, error)),
-        error=None if error is None else type(error).__name__,
+        error=None if error is None else _name(type(error).__name__),
         seconds=seconds,
-        attempts=tuple(map(_try, attempts)),
+        attempts=tuple(map(_try, _ends(attempts, MOST_ATTEMPTS))),
         left_out=left_out,
         extra=extra or {},
     )
+
+
+def shortened(record: Record, most: int) -> Record:
+    """Return a record that tells of so many attempts at most: the first and the last.
+
+    :param most: 2 or more.
+    """
+    attempts = tuple(_ends(record.attempts, most))
+    return record._replace(attempts=attempts, left_out=record.left_out + len(record.attempts) - len(attempts))
+
+
+def _ends(attempts: Sequence[_T], most: int) -> Sequence[_T]:
+    half = most // 2
+    return attempts if len(attempts) <= most else (*attempts[:half], *attempts[-half:])
 
 
 def _try(attempt: Attempt) -> Try:
@@ -155,6 +175,7 @@ def _try(attempt: Attempt) -> Try:
         completion_tokens=tokens_of(usage),
         cost=cost_of(usage),
         generation_id=_name(attempt.generation_id),
+        resent=attempt.resent,
     )
 
 
@@ -190,7 +211,11 @@ def _told(fields: Record | Try, skip: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _shown(instant: float) -> str:
-    at = datetime.datetime.fromtimestamp(instant, datetime.timezone.utc)
+    try:
+        at = datetime.datetime.fromtimestamp(instant, datetime.timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        # A clock of the host's own that no calendar knows.
+        at = datetime.datetime.fromtimestamp(0, datetime.timezone.utc)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -215,7 +240,7 @@ _TRY: Mapping[str, tuple[type, ...]] = {
     "status": (int, type(None)), "reason": _OPTIONAL_TEXT, "message": _TEXT, "waited": _NUMBER,
     "first_token": _OPTIONAL_NUMBER, "elapsed": _NUMBER, "bytes": (int,), "events": (int,),
     "prompt_tokens": (int, type(None)), "completion_tokens": (int, type(None)), "cost": _OPTIONAL_NUMBER,
-    "generation_id": _OPTIONAL_TEXT,
+    "generation_id": _OPTIONAL_TEXT, "resent": (bool,),
 }  # fmt: skip
 _RECORD: Mapping[str, tuple[type, ...]] = {
     "id": _TEXT, "mode": _TEXT, "ending": _TEXT, "error": _OPTIONAL_TEXT, "seconds": _NUMBER, "left_out": (int,),
@@ -230,8 +255,10 @@ def _sound(kinds: Mapping[str, tuple[type, ...]], fields: Mapping[str, Any]) -> 
     """
     sound = {name: fields[name] for name in kinds if name in fields}
     for name, value in sound.items():
-        if isinstance(value, bool) or not isinstance(value, kinds[name]):
+        if not isinstance(value, kinds[name]) or (isinstance(value, bool) and bool not in kinds[name]):
             raise TypeError(f"{name} is no {kinds[name][0].__name__}")
         if isinstance(value, (int, float)) and not (math.isfinite(value) and abs(value) < 1e15):
             raise ValueError(f"{name} is no number")
+        if isinstance(value, float) and abs(value) < _LEAST:
+            sound[name] = 0.0
     return sound

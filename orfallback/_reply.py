@@ -16,7 +16,10 @@ _REASONING = ("reasoning", "reasoning_content")
 _THOUGHTS = ("thinking", "reasoning")
 # The last two are DeepSeek's and vLLM's ways of saying that they gave up half way.
 _FAILED = frozenset({"error", "insufficient_system_resource", "abort"})
-
+_DECODER = json.JSONDecoder()
+# What a choice and a delta hold that add text, and nothing more.
+_PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "native_finish_reason", "logprobs"})
+_PLAIN_DELTA = frozenset({"content", "role"})
 
 #: The most values of a body: a long answer with twenty alternatives to each token has two million. One takes up to
 #: 100 bytes, so that a few megabytes of ``{},{},`` would fill the memory, and hold up the deadline while they are read.
@@ -42,7 +45,8 @@ def decode(raw: str | bytes | bytearray) -> Any:
     if len(raw) > MOST_VALUES and _marks_in(raw) > MOST_VALUES:
         raise TooManyValues(f"the body holds more than {MOST_VALUES:,} values")
     try:
-        return json.loads(raw)
+        # Text, of which the events of a stream are made, needs none of what ``loads`` looks for first.
+        return _DECODER.decode(raw) if isinstance(raw, str) else json.loads(raw)
     except (ValueError, RecursionError):
         raise NotJSON("the body is not JSON") from None
 
@@ -91,10 +95,12 @@ def part(choice: Json) -> Json:
 
     The older ``/completions`` has neither, but ``text``.
     """
-    found = [said for said in (choice.get("message"), choice.get("delta")) if isinstance(said, dict)]
-    if len(found) == 2 and not (speaks(found[0]) or reasons(found[0])):
-        return found[1] if speaks(found[1]) or reasons(found[1]) else found[0]
-    return found[0] if found else _of_text(choice)
+    message, delta = choice.get("message"), choice.get("delta")
+    if not isinstance(message, dict):
+        return delta if isinstance(delta, dict) else _of_text(choice)
+    if not isinstance(delta, dict) or speaks(message) or reasons(message):
+        return message
+    return delta if speaks(delta) or reasons(delta) else message
 
 
 def _of_text(choice: Json) -> Json:
@@ -116,6 +122,27 @@ def delta_of(choice: Json, *, spoke: bool) -> Json:
     if isinstance(message, dict):
         return {} if spoke else message
     return _of_text(choice)
+
+
+def plain_text(chunk: Json) -> str:
+    """Return the text of a chunk that adds text to its only choice and tells nothing else: of nearly all of a stream.
+
+    :returns: "" for any other chunk, which has to be looked at closely.
+    """
+    found = chunk.get("choices")
+    if not isinstance(found, list) or len(found) != 1 or chunk.get("error"):
+        return ""
+    choice = found[0]
+    if not isinstance(choice, dict) or not choice.keys() <= _PLAIN_CHOICE:
+        return ""
+    delta = choice.get("delta")
+    if not isinstance(delta, dict) or not delta.keys() <= _PLAIN_DELTA:
+        return ""
+    told = choice.get("finish_reason") or choice.get("native_finish_reason") or choice.get("logprobs") is not None
+    if told or choice.get("index") != 0 or delta.get("role") not in (None, "assistant"):
+        return ""
+    text = delta.get("content")
+    return text if isinstance(text, str) and not text.isspace() else ""
 
 
 def has_content(body: Any) -> bool:
@@ -238,17 +265,18 @@ def error_in(body: Any) -> UpstreamError | None:
     """
     if not isinstance(body, dict):
         return None
-    if _tells(body.get("error")):
-        return _read_error(body["error"])
+    error = body.get("error")
+    if error and _tells(error):
+        return _read_error(error)
     found = choices(body)
     if not found and _looks_like_error(body):
         return refusal_in(body)
     for choice in found:
-        for inner in (choice.get("error"), part(choice).get("error")):
-            if _tells(inner):
-                return _read_error(inner)
+        for error in (choice.get("error"), part(choice).get("error")):
+            if error and _tells(error):
+                return _read_error(error)
         for finish in (choice.get("finish_reason"), choice.get("native_finish_reason")):
-            if isinstance(finish, str) and finish.lower() in _FAILED:
+            if finish and isinstance(finish, str) and finish.lower() in _FAILED:
                 return UpstreamError(message=f"the reply ended with finish_reason {finish.lower()}")
     return None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import io
 import queue
+import re
 import socket
 from collections import deque
 from typing import Any
@@ -27,6 +28,12 @@ from orfallback._watch import Watch
 _FOREVER = 86_400.0 * 365
 # A limit is set on the socket anew only if it moved by more: each setting is a system call (s).
 _SLACK = 0.005
+# So much is read at once from a socket at most (bytes).
+_READ_AHEAD = 16 * 1024
+# The end of one chunk and the size of the next.
+_CHUNK = re.compile(rb"\r\n([0-9a-fA-F]{1,8})\r\n")
+# A body of up to this leaves together with its head: one system call and one packet instead of two (bytes).
+_LEAVES_AT_ONCE = 64 * 1024
 
 
 class _Seconds(float):
@@ -109,16 +116,23 @@ class _Buffered(io.BufferedReader):
     beyond = False
 
     def __init__(self, reader: _WatchedReader) -> None:
-        super().__init__(reader)
+        super().__init__(reader, _READ_AHEAD)
         self._reader = reader
+
+    def held(self) -> bytes:
+        """Return what was read ahead, without taking it, and read nothing."""
+        self._reader.over = True
+        try:
+            return self.peek()
+        finally:
+            self._reader.over = False
 
     def close(self) -> None:
         try:
             if not self.closed:
-                # What the buffer holds is shown, and nothing more is read.
-                self._reader.over = True
-                self.beyond = bool(self.peek())
+                self.beyond = bool(self.held())
         finally:
+            self._reader.over = True
             super().close()
 
 
@@ -136,6 +150,26 @@ class _Response(http.client.HTTPResponse):
         if self.status == 101:
             # Whatever the connection speaks now, it is not for us.
             self.will_close = True
+
+    def read1(self, n: int = -1) -> bytes:
+        """Return what has come; of a chunked body not its first chunk alone, but all that were read ahead."""
+        first = super().read1(n)
+        if not first or not self.chunked or self.chunk_left != 0:
+            return first
+        held = self.buffered.held()
+        pieces, size, taken = [first], len(first), 0
+        while found := _CHUNK.match(held, taken):
+            start = found.end()
+            length = int(found[1], 16)
+            size += length
+            # The last chunk, which is empty, and whatever is not whole or odd is http.client's.
+            if not length or start + length > len(held) or not size <= n:
+                break
+            taken = start + length
+            pieces.append(held[start:taken])
+        # No chunk of it is left; the end of its line is, as where http.client has read one.
+        self.buffered.read(taken)
+        return b"".join(pieces)
 
 
 def _close_sockets(error: BaseException) -> None:
@@ -156,6 +190,8 @@ class _Watched(HTTPConnection):
 
     _served = False
     _buffered: _Buffered | None = None
+    # The head of a request, held back until its body is there, too; None where it is to come.
+    _head: Any = b""
 
     @property
     def _watch(self) -> Watch | None:
@@ -190,9 +226,25 @@ class _Watched(HTTPConnection):
             watch.connected = True
             # urllib3 sets it on the socket: the limit for connecting would be that for sending.
             self.timeout = _Seconds.of(watch.remaining(), watch)
-        super().request(*args, **kwargs)
+        try:
+            self._head = None
+            super().request(*args, **kwargs)
+            if self._head:
+                self.send(b"")
+        finally:
+            self._head = b""
         watch.sent = True
         watch.start()
+
+    def send(self, data: Any) -> None:
+        if self._head is None:
+            self._head = data
+            return
+        head, self._head = self._head, b""
+        if head and not (isinstance(data, bytes) and len(data) <= _LEAVES_AT_ONCE):
+            super().send(head)
+            head = b""
+        super().send(head + data if head else data)
 
     def _holds_more(self) -> bool:
         """Tell whether more came than the last reply: what follows it would be taken for the next one."""

@@ -127,6 +127,21 @@ def iter_events(blocks: Iterable[bytes]) -> Iterator[Event]:
 class _Client(sseclient.SSEClient):
     """sseclient-py's, which logs what a server sent to the logger of the module that its class is of: to ours."""
 
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        super().__init__(blocks)
+        self._blocks = blocks
+
+    def _read(self) -> Iterator[bytes]:
+        """Yield block by block. What it is fed here is whole blocks: it need not look for their ends line by line."""
+        for blocks in self._blocks:
+            yield from blocks.split(b"\n\n")[:-1]
+
+
+def _silence(logger: logging.Logger) -> None:
+    logger.disabled = True
+    # An application that configures its logging by a dict enables every logger that there is; filters it leaves alone.
+    logger.addFilter(lambda _: False)
+
 
 # Nobody is to read in a log what a server sent: it may have been the prompt.
-logging.getLogger(_Client.__module__).disabled = True
+_silence(logging.getLogger(_Client.__module__))

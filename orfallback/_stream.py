@@ -35,7 +35,6 @@ class Stream:
 
     def __init__(self, answered: Answered) -> None:
         self._answered = answered
-        self._pid = os.getpid()
         # The thread that is reading now, and whether another one has closed the stream meanwhile.
         # Reentrant, for a signal handler that closes the stream in the very thread that holds it.
         self._lock = threading.RLock()
@@ -44,12 +43,15 @@ class Stream:
         value = answered.value
         if isinstance(value, Chunks):
             self._chunks: Chunks | None = value
+            # A plugin may have forked since.
+            self._pid = value.pid
             self._joiner = value.joiner
-            self._degraded: list[Json] = []
+            self._source: Iterator[Json] = value
         else:
             self._chunks = None
+            self._pid = os.getpid()
             self._joiner = Joiner()
-            self._degraded = [_reply.as_chunk(degraded_reply(value))]
+            self._source = _degraded(value, self._joiner)
         self.degraded = answered.attempt is None
         self.requested_model = answered.attempt.model if answered.attempt is not None else ""
         # The last: what has no state yet has nothing to close.
@@ -131,7 +133,7 @@ class Stream:
         :raises StopIteration: when the answer is whole.
         """
         try:
-            return self._next()
+            return next(self._source)
         except StopIteration:
             self._finish(_DONE)
             self._answered.end(None)
@@ -147,15 +149,6 @@ class Stream:
         except BaseException as error:
             self._cancel(error)
             raise
-
-    def _next(self) -> Json:
-        if self._chunks is not None:
-            return next(self._chunks)
-        if not self._degraded:
-            raise StopIteration
-        chunk = self._degraded.pop()
-        self._joiner.add(chunk)
-        return chunk
 
     def iter_text(self) -> Iterator[str]:
         """Yield the pieces of choice 0's text as they come, none of them empty. Leaving the loop closes the stream."""
@@ -255,3 +248,10 @@ class Stream:
     def __repr__(self) -> str:
         by = self.requested_model or "a last resort"
         return f"<Stream by {by}: {self._state}, {len(self.text)} characters so far>"
+
+
+def _degraded(answer: str | Json, joiner: Joiner) -> Iterator[Json]:
+    """Yield a plugin's last resort as a chunk."""
+    chunk = _reply.as_chunk(degraded_reply(answer))
+    joiner.add(chunk)
+    yield chunk

@@ -18,9 +18,17 @@ def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
     :param text: anything that came from a server.
     :param limit: the most characters to keep; a longer text ends in an ellipsis.
     """
+    if len(text) <= limit and text.isascii() and text.isprintable() and "  " not in text and text == text.strip():
+        # Nearly all names and messages: an expression costs several times as much.
+        return text
     # Sliced first: a hostile megabyte is not worth a pass of the expression.
     head = " ".join(re.sub(_UNSAFE, " ", text[: 2 * limit]).split())
     return head if len(head) <= limit and len(text) <= 2 * limit else head[: limit - 1] + "…"
+
+
+def in_seconds(value: float) -> str:
+    """Return a length of time as a log tells it: "2.5 s", "5400 s"."""
+    return f"{value:.3g} s" if value < 1_000 else f"{value:.0f} s"
 
 
 def printable(text: str) -> str:

@@ -33,13 +33,52 @@ class Sends(Protocol):
         """Tell whether requests are authorized without a key of the chain's."""
 
 
+class _OwnAdapter(WatchedAdapter):
+    """The chain's own: what requests finds out anew for each request is found out once for each URL.
+
+    All requests to one URL have to come with the same settings.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(pool_maxsize=POOL_SIZE)
+        self._known: dict[str, tuple[Any, str]] = {}
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        """Return the pool of a URL's host, ready for TLS."""
+        known = self._known.get(request.url)
+        # One that was closed takes no connections any more.
+        if known is not None and known[0].pool is not None:
+            return known[0]
+        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        super().cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
+        self._known[request.url] = pool, super().request_url(request, proxies)
+        return pool
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Do nothing for a pool that is ready already."""
+        if url not in self._known:
+            # requests before 2.32.2 gets its connections in another way.
+            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        """Return what stands in the first line of a request: a path, or for a proxy a URL."""
+        known = self._known.get(request.url)
+        return super().request_url(request, proxies) if known is None else known[1]
+
+    def close(self) -> None:
+        """Close every kept connection, also of pools that urllib3 has let go of since it has too many."""
+        while self._known:
+            self._known.popitem()[1][0].close()
+        super().close()
+
+
 class _Own:
     """The chain's own session in this process, with what is the same for every request to a URL made once."""
 
     def __init__(self) -> None:
         self.session = requests.Session()
         self.session.headers["User-Agent"] = f"orfallback {self.session.headers['User-Agent']!s}"
-        self._adapter = WatchedAdapter(pool_maxsize=POOL_SIZE)
+        self._adapter = _OwnAdapter()
         self.session.mount("https://", self._adapter)
         self.session.mount("http://", self._adapter)
         self._prepared: dict[tuple[str, str], tuple[requests.PreparedRequest, dict[str, Any]]] = {}
@@ -59,6 +98,8 @@ class _Own:
     def _prepare(self, request: Request) -> tuple[requests.PreparedRequest, dict[str, Any]]:
         headers = {**self.session.headers, **_content_type(request)}
         prepared = requests.Request(request.method, request.url, headers=headers).prepare()
+        # An empty jar would be copied for each request.
+        prepared._cookies = None  # type: ignore[attr-defined]
         settings = dict(self.session.merge_environment_settings(request.url, {}, True, None, None))
         _check_proxy(request.url, settings["proxies"])
         self._prepared[request.method, request.url] = prepared, settings

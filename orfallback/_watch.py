@@ -7,6 +7,9 @@ import time
 
 from orfallback._clock import Clock
 
+#: How an attempt is told that the call's deadline ended.
+OUT_OF_TIME = "the call's deadline came"
+
 
 class Watch:
     """Counts the time spent waiting on the socket against the limit of the moment, and the call's deadline.
@@ -87,7 +90,7 @@ class Watch:
     def what_ran_out(self) -> str:
         """Say in words which limit was hit."""
         if self._deadline - self._clock.monotonic() <= 0:
-            return "the call's deadline came"
+            return OUT_OF_TIME
         if not self.connected:
             return self.no_connection()
         if not self.sent:

@@ -1,10 +1,13 @@
 """The hooks: where a plugin can watch a call, or decide in it.
 
 A plugin is any object or module with functions named after these hooks; each may take any subset of the arguments, by
-name. All run in the thread that made the call. *Deciding* hooks are asked in turn, the plugin registered last first,
-until one answers something other than None; if none does, the chain's own strategy decides. What a deciding hook
-raises ends the call. *Watching* hooks are all told; what one raises is logged with the plugin's name, and neither the
-call nor the other plugins notice.
+name. All run in the thread that made the call; the end of a stream is told where it is read, closed or dropped.
+*Deciding* hooks are asked in turn, the plugin registered last first, until one answers something other than None; if
+none does, the chain's own strategy decides. What a deciding hook raises ends the call. *Watching* hooks are all told;
+what one raises is logged with the plugin's name, and neither the call nor the other plugins notice. The call waits for
+each; of one that takes a second or more the log tells, once for each plugin and hook.
+
+docs/reference/hooks.md has a section on each, with an example.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ def orfallback_registered(chain: Any) -> None:
 def orfallback_select(call: Call, targets: Sequence[Target]) -> Target | None:
     """Choose which target to ask next.
 
-    *When*: before each attempt, also where one target is left.
+    *When*: before each attempt, also where one target is left; and again for each target that is passed over.
 
     :param call: the call so far.
     :param targets: those left to ask, in the chain's order; at least one.
@@ -53,7 +56,7 @@ def orfallback_select(call: Call, targets: Sequence[Target]) -> Target | None:
 def orfallback_admit(call: Call, target: Target, last_resort: bool) -> float | None:
     """Pass over a target that is not worth asking now.
 
-    *When*: after it was selected, before it is asked.
+    *When*: after it was selected, before the wait; and once more if it was passed over and no other is left.
 
     :param call: the call so far.
     :param target: the target selected.
@@ -85,7 +88,7 @@ def orfallback_classify(call: Call, outcome: Outcome) -> Verdict | None:
     (then only the reason counts: what was handed out cannot be taken back).
 
     :param call: the call so far, without this attempt.
-    :param outcome: what came back.
+    :param outcome: what came back. Its body is the caller's reply itself, not to be changed.
     :returns: a verdict; ``Verdict.accept()`` takes an answer that the default would refuse; None leaves the
         judgement to the next plugin, and in the end to the chain's classifier.
     """
@@ -95,7 +98,7 @@ def orfallback_classify(call: Call, outcome: Outcome) -> Verdict | None:
 def orfallback_delay(call: Call, attempt: Attempt) -> float | None:
     """Choose the wait before the next attempt.
 
-    *When*: after a transient failure, if another attempt will follow.
+    *When*: after a transient failure, when the next target has been selected and admitted.
 
     :param call: the call, with this attempt.
     :param attempt: the attempt that failed.
@@ -146,7 +149,8 @@ def orfallback_attempt_finished(call: Call, attempt: Attempt) -> None:
     """Learn that an attempt is over: a reply was judged, or a stream's body is at its end, left or broken.
 
     :param call: the call, with this attempt.
-    :param attempt: the attempt. Its reason is ``cancelled`` if the application left it; that is nobody's fault.
+    :param attempt: the attempt. Its reason is ``cancelled`` if the application left it, or if the call's time was over
+        before it was asked; that is nobody's fault.
     """
 
 

@@ -322,12 +322,14 @@ FAULTS = (
     ),
     Fault(
         57,
-        "a hook that raises, calls the chain, registers plugins",
+        "a hook that is slow, raises, calls the chain, registers plugins, forks",
         "an observer: nothing; a deciding one: its exception",
         (
             "test_plugins_calls::test_an_observer_that_raises_changes_nothing",
             "test_plugins_calls::test_a_plugin_may_call_the_chain_again",
             "test_plugins_calls::test_what_is_registered_during_a_call_counts_from_the_next",
+            "test_plugins_misbehaving::test_a_slow_observer",
+            "test_plugins_misbehaving::test_a_plugin_that_forks",
         ),
     ),
     Fault(

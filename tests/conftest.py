@@ -30,6 +30,12 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", os.devnull)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands hide the keys of their own test alone."""
+    monkeypatch.setattr("orfallback.cli._shown._hidden", set())
+
+
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
     """A loopback OpenRouter."""

@@ -346,7 +346,6 @@ def test_an_installed_plugin_that_cannot_be_loaded(named: str, says: str, site: 
     assert says in done.stderr
     assert "Traceback" not in done.stderr
 
-
 def test_each_failure_is_told(here: Path, command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that cannot be loaded are told, each with its mend, behind those that are loaded."""
     monkeypatch.setenv("ORFALLBACK_PLUGINS", "broken,good,nope")
@@ -362,6 +361,17 @@ def test_each_failure_is_told(here: Path, command: Commands, monkeypatch: pytest
     assert modules == "  → ORFALLBACK_PLUGINS takes the names of installed plugins; modules are for --plugin"
     assert zero == "✗ plugin zero_plugin cannot be imported: ZeroDivisionError: division by zero"
     assert traceback == '  → The traceback is shown by: python -c "import zero_plugin"'
+
+
+@pytest.mark.usefixtures("here")
+def test_a_failure_is_told_once(command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the library itself tells of a plugin is not told twice."""
+    monkeypatch.setenv("ORFALLBACK_PLUGINS", "misspelt")
+    told = command("plugins").err.splitlines()[0]
+    assert told == (
+        "✗ plugin misspelt of fake-dist cannot be loaded: unknown hook 'orfallback_comitted' in misspelt_plugin"
+        " (did you mean orfallback_committed?)"
+    )
 
 
 @pytest.mark.parametrize(

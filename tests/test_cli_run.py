@@ -132,6 +132,44 @@ def test_a_sitecustomize_of_theirs_is_run_too(environ: dict[str, str], tmp_path:
     assert ran(environ, "--", sys.executable, "-c", code) == (0, f"True\n{FALLEN_BACK}\n", "")
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        "from orfallback import Chain",
+        "import orfallback.testing, orfallback; orfallback.Chain",
+        "from orfallback import Target, FallbackError; import requests; class_ = type('S', (requests.Session,), {})",
+    ],
+)
+def test_a_program_that_imports_the_library_first(first: str, environ: dict[str, str]) -> None:
+    """The library imports requests; a program that imports it before requests falls back all the same."""
+    assert ran(environ, "--", sys.executable, "-c", f"{first}\n{ASK}") == (0, f"{FALLEN_BACK}\n", "")
+
+
+def test_a_program_that_installs_a_chain_of_its_own(environ: dict[str, str]) -> None:
+    """The chain that a program installs by itself is the one that stays."""
+    code = f"""import os
+from orfallback import Chain, install
+install(Chain(["c/own"], base_url=os.environ["OPENROUTER_BASE_URL"]))
+{ASK}"""
+    environ["ORFALLBACK_MODELS"] = "d/never"
+    assert ran(environ, "--", sys.executable, "-c", code) == (0, "200 c/own\n", "")
+
+
+def test_threads_that_use_requests_first_at_once(environ: dict[str, str]) -> None:
+    """Threads that send at the same moment, before anything was sent, all fall back."""
+    code = f"""from orfallback import Chain
+from concurrent.futures import ThreadPoolExecutor
+import threading
+gate = threading.Barrier(8)
+def work(_):
+    gate.wait()
+    exec({ASK!r})
+list(ThreadPoolExecutor(8).map(work, range(8)))"""
+    status, out, err = ran(environ, "--", sys.executable, "-c", code)
+    # What they print is mixed.
+    assert (status, err, out.count("200"), out.count("b/second"), out.count("502")) == (0, "", 8, 8, 0)
+
+
 def test_a_process_that_cannot_be_guarded_says_so(environ: dict[str, str]) -> None:
     """Where a process changes its settings to what makes no chain, it goes on without, and says why, once."""
     code = f"import os; os.environ['ORFALLBACK_DELAY'] = 'soon'\n{ASK}"

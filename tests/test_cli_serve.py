@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import requests
+from figures import Figures
 from gateways import BUSY, GOOD, PATIENCE, PROMPT
 from terminal import heeding
 
@@ -264,3 +265,60 @@ def test_requests_that_wait_for_a_thread_are_no_news(at: Simulator) -> None:
         assert [answer.result(PATIENCE).status_code for answer in answers] == [200] * 4
         code, _, err = served.interrupted()
     assert (code, err.strip()) == (130, "")
+
+
+# -- metrics --
+
+
+@pytest.mark.parametrize("plugins", ["", "prometheus"], ids=["by the option", "by the variable, too"])
+def test_metrics(plugins: str, at: Simulator) -> None:
+    """``--metrics`` says where they are, and counts each call once, also where the environment names the plugin."""
+    at.script(BUSY, status(502))
+    with serving(*MODELS, "--metrics", ORFALLBACK_PLUGINS=plugins) as served:
+        assert served.process.stdout is not None
+        told = served.process.stdout.readline().rstrip("\n")
+        url = f"{served.url.removesuffix('/v1')}/metrics"
+        assert told == f"Metrics for Prometheus at {url}"
+        served.ask()
+        assert "[DONE]" in served.ask(model="x/unheard-of", stream=True).text
+        figures = Figures.told(requests.get(url, timeout=PATIENCE).text)
+        assert figures("fallbacks_total", "from_model", "to_model", "reason") == {(BUSY, GOOD, "busy"): 1}
+        assert figures("attempts_total", "model", "outcome") == {
+            (BUSY, "busy"): 1, (GOOD, "answered"): 1, ("other", "answered"): 1
+        }  # fmt: skip
+        assert figures("rests_until_timestamp_seconds", "model").keys() == {BUSY}
+        assert served.interrupted()[:2] == (130, "")
+
+
+def test_metrics_behind_a_token(at: Simulator) -> None:
+    """Metrics want the token as all else does; without the option there are none."""
+    with serving(*MODELS, "--metrics", "--token-env", "GATEWAY_TOKEN", GATEWAY_TOKEN=TOKEN) as served:
+        url = f"{served.url.removesuffix('/v1')}/metrics"
+        assert requests.get(url, timeout=PATIENCE).status_code == 401
+        shown = requests.get(url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=PATIENCE)
+        assert "orfallback_calls_total{" in shown.text
+        assert "python_info{" in shown.text
+        assert not {TOKEN, KEY} & set(re.findall(r"[\w-]+", shown.text))
+    with serving(*MODELS) as served:
+        assert requests.get(f"{served.url.removesuffix('/v1')}/metrics", timeout=PATIENCE).status_code == 404
+
+
+def test_without_prometheus_client(command: Commands, at: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where prometheus-client is missing one sentence says what to install."""
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    for name in ("prometheus", "_series"):
+        monkeypatch.delitem(sys.modules, f"orfallback.plugins.{name}", raising=False)
+    ran = command("serve", "--port", "0", "--metrics")
+    assert (ran.status, ran.out) == (3, "")
+    assert "--metrics needs prometheus-client" in ran.err
+    assert "pip install 'orfallback[prometheus]'" in ran.err
+
+
+@pytest.mark.parametrize("value", ["", "/no/such/directory"])
+def test_processes_that_share_metrics_nowhere(value: str, command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that names no directory for shared metrics is told, before anything is written."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", value)
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-or-v1-CANARYKEY00000000")
+    done = command("serve", "--metrics", "--port", "0")
+    assert done.status == 3
+    assert "PROMETHEUS_MULTIPROC_DIR names no directory" in done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
@@ -9,12 +10,13 @@ import struct
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import trustme
 
-from orfallback import Chain, ChainExhausted, Reason, Timeouts
+from orfallback import Chain, ChainExhausted, Reason, StreamInterrupted, Target, Timeouts
 from orfallback.testing import End, FakeClock, Simulator, answer, cut, raw, reply, status
 
 KEY = "sk-test-0000000000000000"
@@ -58,6 +60,70 @@ def test_close_closes_at_once(sim: Simulator, chain: Chain) -> None:
     assert held is not None
     assert chain.complete("hi").text
     assert sim.connections == 2
+
+
+def test_close_closes_what_urllib3_has_let_go_of() -> None:
+    """``close()`` closes the connections of all hosts, also where they are more than urllib3 keeps pools for."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(Simulator()) for _ in range(12)]
+        targets = [Target("a/a", base_url=server.base_url, api_key=KEY) for server in servers]
+        chain = Chain(targets, select=lambda call, targets: targets[int(call.context["n"])])
+        for number in (*range(12), *range(12)):
+            chain.complete("hi", context={"n": number})
+        chain.close()
+        assert [server.wait_idle() for server in servers] == [True] * 12
+
+
+@pytest.mark.parametrize(("size", "pieces"), [(10, 1), (60_000, 1), (100_000, 2)])
+def test_a_request_leaves_at_once(
+    size: int, pieces: int, sim: Simulator, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head of a request and a body that is not large leave together, in one packet where they fit into one."""
+    chain.complete("hi")
+    sent: list[int] = []
+    real = socket.socket.sendall
+    me = threading.get_ident()
+
+    def sendall(self: socket.socket, data: bytes) -> None:
+        if threading.get_ident() == me:
+            sent.append(len(data))
+        real(self, data)
+
+    monkeypatch.setattr(socket.socket, "sendall", sendall)
+    chain.complete("x" * size)
+    assert len(sent) == pieces
+    assert sent[-1] > size
+
+
+def chunked(*pieces: bytes, form: str = "{:x}") -> bytes:
+    """A reply whose body comes in these HTTP chunks, all at once."""
+    chunks = b"".join(form.format(len(piece)).encode() + b"\r\n" + piece + b"\r\n" for piece in pieces)
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
+
+
+@pytest.mark.parametrize("form", ["{:x}", "{:X}", "{:04x}", "{:x};extension=1", "{:x} "])
+@pytest.mark.parametrize("size", [1, 7, 300, 5_000, 40_000])
+def test_chunks_that_came_together(form: str, size: int, sim: Simulator, chain: Chain) -> None:
+    """HTTP chunks that came together are read together, however they are written and cut; the connection is kept."""
+    words = [f" word{number}" for number in range(300)]
+    told = [json.dumps({"choices": [{"delta": {"content": word}}]}) for word in words]
+    body = "".join(f"data: {each}\n\n" for each in (*told, '{"choices":[{"finish_reason":"stop"}]}', "[DONE]")).encode()
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    sim.script("a/a", raw(chunked(*pieces, form=form) + b"0\r\n\r\n"))
+    for _ in range(2):
+        assert chain.stream("hi").read().text == "".join(words)
+    assert sim.connections == 1
+
+
+@pytest.mark.parametrize("end", [b"", b"5\r\nda", b"no size\r\n", b"-3\r\nabc\r\n"])
+def test_chunks_that_break_off(end: bytes, sim: Simulator, chain: Chain) -> None:
+    """What came whole before a body broke off, or turned to nonsense, is handed on; then the stream breaks."""
+    event = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+    sim.script("a/a", raw(chunked(*[event] * 5) + end, end=End.CLOSE))
+    stream = chain.stream("hi")
+    with pytest.raises(StreamInterrupted) as caught:
+        stream.read()
+    assert caught.value.text == "aaaaa"
 
 
 def test_a_stale_connection_is_sent_to_again(sim: Simulator, chain: Chain) -> None:

@@ -291,7 +291,7 @@ def test_a_long_hint_is_for_limits(reason: Reason, rest: float, caplog: pytest.L
     with caplog.at_level(logging.WARNING, "orfallback"):
         town.call()
     assert town.rest() == rest
-    assert ("rests for 3.6e+03 s" in caplog.text) is (rest > 600)
+    assert ("rests for 3600 s" in caplog.text) is (rest > 600)
 
 
 def test_a_target_that_may_be_asked_at_once_rests_for_a_moment() -> None:

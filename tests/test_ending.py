@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from orfallback import Call, Chain, ChainExhausted, Ending, StreamInterrupted
+from orfallback import Call, Chain, ChainExhausted, Ending, StreamInterrupted, Timeouts
 from orfallback.testing import FakeClock, Simulator, answer, cut, status
 
 
@@ -105,3 +107,20 @@ def test_a_readers_own_exception(sim: Simulator, endings: Endings) -> None:
     with pytest.raises(ZeroDivisionError):
         read()
     assert endings.seen == [Ending.LEFT]
+
+
+def test_a_last_resort_where_the_time_ran_out(sim: Simulator, clock: FakeClock, endings: Endings) -> None:
+    """A last resort is one also where an attempt came too late to be asked."""
+
+    class Slow:
+        def orfallback_attempt_started(self, number: int) -> None:
+            clock.advance(100.0 if number == 2 else 0.0)
+
+        def orfallback_exhausted(self) -> str:
+            return "Sorry"
+
+    sim.script("a/busy", status(502))
+    options: dict[str, Any] = {"api_key": "sk-test", "base_url": sim.base_url, "clock": clock}
+    chain = Chain(["a/busy", "b/late"], timeouts=Timeouts(deadline=10), plugins=[endings, Slow()], **options)
+    assert chain.complete("Hi").degraded
+    assert endings.seen == [Ending.DEGRADED]

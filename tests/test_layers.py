@@ -17,16 +17,13 @@ ROOT = Path(orfallback.__file__).parent
 ROWS: list[set[str]] = [
     {"_text", "_clock", "_sse", "_secret", "_verdict", "_usage", "bootstrap"},
     {"_types", "_watch", "_request", "stores"},
-    {
-        "_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub", "_needs",
-        "plugins",
-    },
+    {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub", "_needs"},
     {
         "_signal", "_joiner", "_transport", "_backoff", "_cooldown", "_roster", "_failure", "_completion", "_tee",
-        "_payload", "_weighted", "_ending",
+        "_payload", "_weighted", "_ending", "_hookcheck",
     },
     {"_exchange", "_logging", "_classify", "_config", "_health", "_record"},
-    {"_chunks", "_plugins", "_through"},
+    {"_chunks", "_plugins", "_through", "plugins"},
     {"_wire", "_engine"},
     {"_stream", "_sender", "_service"},
     {"_fit", "_asked", "_handed", "_served"},
@@ -47,14 +44,16 @@ THIRD_PARTIES = {
         "wsgi",
     },
     "urllib3": {"_asked", "_chain", "_exchange", "_faults", "_handed", "_sockets", "_tee", "_through", "cli"},
-    "pluggy": {"cli", "hookspecs", "_plugins"},
+    "pluggy": {"cli", "hookspecs", "_hookcheck", "_plugins"},
     "sseclient": {"_sse"},
     "click": {"cli"},
     "rich": {"cli"},
     "waitress": {"wsgi"},
     "redis": {"stores"},
+    "prometheus_client": {"cli", "plugins"},
+    "opentelemetry": {"plugins"},
     # Of type checkers, for them alone.
-    "_typeshed": {"wsgi"},
+    "_typeshed": {"cli", "plugins", "wsgi"},
     "pytest": {"testing"},
 }  # fmt: skip
 

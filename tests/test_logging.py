@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from rows import delta
 from test_engine import BUSY, GONE, A, B, Step, World, target
 
 from orfallback import (
@@ -24,7 +25,7 @@ from orfallback import (
     UpstreamError,
     Verdict,
 )
-from orfallback.testing import Simulator, answer, cut, status
+from orfallback.testing import Simulator, answer, cut, events, status
 
 ACTIVE = (logging.INFO, "🔧 OpenRouter fallback system activated")
 FACTS = ("call_id", "model", "attempt", "reason", "status", "elapsed", "next_model", "wait")
@@ -85,7 +86,7 @@ def test_a_fallback_is_told_from_beginning_to_end(caplog: pytest.LogCaptureFixtu
         ),
         pytest.param(
             {"a": Outcome(detail="no connection within 5 s", body=Verdict.fallback(Reason.TIMEOUT))},
-            "is busy, trying next fallback... (timeout: no connection within 5 s; next: b, in 2 s)",
+            "took too long, trying next fallback... (timeout: no connection within 5 s; next: b, in 2 s)",
             id="no response",
         ),
     ],
@@ -93,9 +94,28 @@ def test_a_fallback_is_told_from_beginning_to_end(caplog: pytest.LogCaptureFixtu
 def test_a_failure_says_why_and_what_is_next(
     caplog: pytest.LogCaptureFixture, script: Mapping[str, Step], text: str
 ) -> None:
-    """A transient failure is called busy, any other by its reason; the wait is told where there is one."""
+    """A failure is told by a word of its own; the wait is told where there is one."""
     World((A, B), script, LoggingPlugin()).complete()
     assert said(caplog)[1] == (logging.WARNING, f"⏳ Model a {text}")
+
+
+WORDS = {
+    Reason.BUSY: "is busy",
+    Reason.RATE_LIMITED: "is busy",
+    Reason.TIMEOUT: "took too long",
+    Reason.CONNECTION: "is unreachable",
+    Reason.SERVER_ERROR: "had a server error",
+    Reason.TRUNCATED: "broke off",
+}
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.CANCELLED], ids=str)
+def test_only_what_is_busy_is_called_busy(reason: Reason, caplog: pytest.LogCaptureFixture) -> None:
+    """An operator reads of a model that was silent, down or cut off what it was, and not that it was busy."""
+    World((A, B), {"a": refused(Verdict.fallback(reason))}, LoggingPlugin()).complete()
+    word = WORDS.get(reason, f"failed ({reason})")
+    assert said(caplog)[1][1].startswith(f"⏳ Model a {word}, trying next fallback... (502 {reason}; next: b")
+    assert (reason in WORDS) == reason.transient
 
 
 def test_the_same_target_again_is_no_fallback(caplog: pytest.LogCaptureFixture) -> None:
@@ -296,3 +316,25 @@ def test_a_handler_that_raises_breaks_no_call(where: str) -> None:
     finally:
         logger.removeHandler(handler)
     assert world.balanced()
+
+
+def test_an_application_that_configures_its_logging(sim: Simulator) -> None:
+    """What sseclient-py logs of a server's events stays out of the log, also where all loggers are enabled."""
+    sim.script("a/a", events(b"CANARYFIELD: x\n\n", delta(content="Hi"), "[DONE]"))
+    code = f"""
+import logging, logging.config, sys
+from orfallback import Chain
+chain = Chain(["a/a"], api_key="sk-test", base_url={sim.base_url!r})
+chain.stream("Hi").read()
+console = {{"class": "logging.StreamHandler", "stream": sys.stdout}}
+root = {{"level": "DEBUG", "handlers": ["console"]}}
+logging.config.dictConfig(
+    {{"version": 1, "disable_existing_loggers": False, "handlers": {{"console": console}}, "root": root}}
+)
+chain.stream("Hi").read()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "Successfully connected" in done.stdout
+    assert "SSE" not in done.stdout
+    assert "Dispatching" not in done.stdout
+    assert "CANARYFIELD" not in done.stdout

@@ -12,7 +12,7 @@ import pluggy
 import pytest
 from test_engine import BUSY, GONE, A, B, World
 
-from orfallback import Call, Outcome, Target, Verdict, hookimpl
+from orfallback import Call, Chain, Outcome, Target, Verdict, hookimpl
 from orfallback._plugins import PluginManager
 from orfallback.hookspecs import DECIDING, WATCHING
 from orfallback.testing import Recorder
@@ -211,18 +211,28 @@ _MODULES = {
     "good_plugin": "class Plugin:\n    def orfallback_call_started(self):\n        pass\nseen = []\n",
     "module_plugin": "def orfallback_call_started():\n    pass\n",
     "broken_plugin": "import no_such_module_at_all\n",
+    "needy_plugin": "class Plugin:\n    def __init__(self, limit):\n        pass\n",
+    "wrong_plugin": "class Plugin:\n    def __init__(self):\n        raise ValueError('LIMIT is no number')\n",
+    "factory_plugin": "def make():\n    pass\n",
+    "misspelt_plugin": "def orfallback_comitted():\n    pass\n",
+    "refusing_plugin": "def orfallback_registered():\n    raise OSError('no such directory')\n",
 }
 _ENTRY_POINTS = """[orfallback]
 good = good_plugin:Plugin
 module = module_plugin
 broken = broken_plugin
 missing = module_plugin:no_such_name
+needy = needy_plugin:Plugin
+wrong = wrong_plugin:Plugin
+factory = factory_plugin:make
+misspelt = misspelt_plugin
+refusing = refusing_plugin
 """
 
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A distribution with four plugins, of which two can be loaded."""
+    """A distribution with plugins, two of which can be used."""
     for name, text in _MODULES.items():
         (tmp_path / f"{name}.py").write_text(text)
     info = tmp_path / "fake_dist-1.0.dist-info"
@@ -267,6 +277,32 @@ class TestEntryPoints:
         with pytest.raises(LookupError, match=f"plugin {name} of fake-dist cannot be imported"):
             PluginManager().load_entry_points(name)
 
+    @pytest.mark.parametrize(
+        ("name", "kind", "says"),
+        [
+            ("needy", TypeError, r"Plugin\.__init__\(\) missing 1 required positional argument: 'limit'"),
+            ("wrong", ValueError, "LIMIT is no number"),
+            ("factory", TypeError, r"<function make at \w+> is no plugin: it has no function named orfallback_\*"),
+            ("misspelt", pluggy.PluginValidationError, r"unknown hook 'orfallback_comitted' in misspelt_plugin"),
+        ],
+    )
+    def test_a_plugin_that_cannot_be_used_names_its_distribution(
+        self, name: str, kind: type[Exception], says: str
+    ) -> None:
+        """A class that cannot be made, or what is no plugin, is told with its name and its distribution's."""
+        manager = PluginManager()
+        with pytest.raises(kind, match=f"^plugin {name} of fake-dist cannot be loaded: {says}"):
+            manager.load_entry_points("good", name, "module")
+        assert [name for name, _ in manager.list_name_plugin()] == ["good"]
+
+    def test_a_plugin_that_refuses_its_chain_leaves_no_other_untold(self) -> None:
+        """Each plugin is told of its chain before the next is loaded; one that raises there is not registered."""
+        chain = Chain(["a"], api_key="sk-test")
+        before = [name for name, _ in chain.plugin_manager.list_name_plugin()]
+        with pytest.raises(OSError, match="no such directory"):
+            chain.load_entry_points("good", "refusing", "module")
+        assert [name for name, _ in chain.plugin_manager.list_name_plugin()] == [*before, "good"]
+
     def test_a_blocked_plugin_stays_out(self) -> None:
         """A name that was blocked is passed over."""
         manager = PluginManager()
@@ -294,3 +330,16 @@ def test_a_decision_without_a_plugin_costs_no_call_into_pluggy(monkeypatch: pyte
 
     World((A, B), {"a": BUSY}, Plugin()).complete()
     assert calls == ["orfallback_classify", "orfallback_classify"]
+
+
+def test_a_method_without_its_object_is_refused_after_the_object_was_taken() -> None:
+    """What was found fit as a method is not fit without an object, in whatever order they come."""
+
+    class Plugin:
+        def orfallback_call_started(self, call: object) -> None:
+            """Do nothing."""
+
+    PluginManager().register(Plugin())
+    loose = SimpleNamespace(orfallback_call_started=Plugin.orfallback_call_started)
+    with pytest.raises(pluggy.PluginValidationError, match="self"):
+        PluginManager().register(loose)

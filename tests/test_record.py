@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orfallback import Attempt, Call, ChainExhausted, Reason, Verdict
-from orfallback._record import MOST_ATTEMPTS, Record, Try, from_line, record_of, to_line
+from orfallback._record import MOST_ATTEMPTS, Record, Try, from_line, record_of, shortened, to_line
 
 BUSY = Attempt(
     1, "a/busy", "http://localhost/v1/chat/completions?key=sk-secret", status=502, elapsed=0.5, bytes=40,
@@ -19,7 +19,7 @@ BUSY = Attempt(
 )  # fmt: skip
 GOOD = Attempt(
     2, "b/good", "http://localhost/v1/chat/completions", served_model="b/good-1", provider="B", status=200, waited=2.0,
-    first_token=0.25, elapsed=1.5, bytes=800, events=12, generation_id="gen-1",
+    first_token=0.25, elapsed=1.5, bytes=800, events=12, generation_id="gen-1", resent=True,
     usage={"prompt_tokens": 7, "completion_tokens": 30, "cost": 0.0015},
 )  # fmt: skip
 
@@ -47,6 +47,7 @@ def test_the_line_of_a_call() -> None:
                 "model": "b/good", "endpoint": "http://localhost/v1/chat/completions", "served_model": "b/good-1",
                 "provider": "B", "status": 200, "waited": 2.0, "first_token": 0.25, "elapsed": 1.5, "bytes": 800,
                 "events": 12, "prompt_tokens": 7, "completion_tokens": 30, "cost": 0.0015, "generation_id": "gen-1",
+                "resent": True,
             },
         ],
         "extra": {"tenant": "acme"},
@@ -74,6 +75,15 @@ def test_too_many_attempts() -> None:
     assert record.seconds == 500 * 0.5 + 3.5
 
 
+@pytest.mark.parametrize(("most", "told"), [(2, [1, 9]), (3, [1, 9]), (4, [1, 2, 8, 9]), (9, [*range(1, 10)])])
+def test_a_shortened_record(most: int, told: list[int]) -> None:
+    """A shortened record tells of the first and the last attempts, and of how many others there were."""
+    whole = Record(1e9, "0123456789abcdef", "complete", "failed", attempts=tuple(Try(f"{n}") for n in range(1, 10)))
+    record = shortened(whole._replace(left_out=5), most)
+    assert [int(each.model) for each in record.attempts] == told
+    assert record.left_out == 5 + 9 - len(told)
+
+
 def test_hostile_names_are_cut_and_cleaned() -> None:
     """What a server says of itself cannot fill a log, nor move a cursor."""
     hostile = Attempt(1, "a", "http://h", served_model="\x1b[2J" + "x" * 10_000, provider="\n", generation_id="\ud800")
@@ -88,7 +98,7 @@ _seconds = st.floats(0, 1e6).map(lambda value: round(value, 6))
 _tries = st.builds(
     Try, model=_texts, endpoint=_texts, served_model=st.none() | _texts, status=st.none() | st.integers(100, 599),
     reason=st.none() | _texts, message=_texts, waited=_seconds, first_token=st.none() | _seconds, elapsed=_seconds,
-    bytes=st.integers(0, 10**9), cost=st.none() | st.floats(0, 1e3), prompt_tokens=st.none() | st.integers(1, 10**6),
+    bytes=st.integers(0, 10**9), cost=st.none() | _seconds, prompt_tokens=st.none() | st.integers(1, 10**6),
     completion_tokens=st.none() | st.integers(1, 10**6), events=st.integers(0, 10**6),
 )  # fmt: skip
 _records = st.builds(
@@ -118,7 +128,8 @@ def test_a_torn_line_is_no_record(cut: int) -> None:
     [
         {"time": "yesterday"}, {"time": 7}, {"time": None}, {"seconds": "1"}, {"seconds": True}, {"seconds": None},
         {"seconds": 1e300}, {"seconds": 10**400}, {"attempts": 7}, {"attempts": [7]}, {"attempts": [{}]},
-        {"attempts": [{"model": 7}]}, {"attempts": [{"model": "a", "status": "502"}]}, {"id": None},
+        {"attempts": [{"model": 7}]}, {"attempts": [{"model": "a", "status": "502"}]},
+        {"attempts": [{"model": "a", "resent": 1}]}, {"attempts": [{"model": "a", "events": True}]}, {"id": None},
         {"extra": 7},
     ],
     ids=str,
@@ -143,8 +154,28 @@ def test_what_a_later_version_adds_is_passed_over() -> None:
     assert from_line(json.dumps(fields)) == record_of(made(GOOD), None, 1e9)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, object()], ids=repr)
+@pytest.mark.parametrize("value", [math.nan, math.inf, object()], ids=["nan", "inf", "object"])
 def test_what_a_host_adds_is_json(value: object) -> None:
     """What is no JSON is refused where it is written, not where it is read."""
     with pytest.raises((TypeError, ValueError)):
         to_line(record_of(made(GOOD), None, 1e9, {"x": value}))
+
+
+def test_what_takes_time_beside_attempts() -> None:
+    """A call takes as long as it took, where that is known; never less than its attempts and waits."""
+    assert record_of(made(BUSY, GOOD), None, 1e9, took=9.0)[:1] == (1e9 - 9.0,)
+    assert record_of(made(BUSY, GOOD), None, 1e9, took=1.0).seconds == 4.0
+
+
+@pytest.mark.parametrize("now", [1e12, -1e12, math.nan])
+def test_a_clock_that_no_calendar_knows(now: float) -> None:
+    """A host's clock may say anything: the record is written all the same."""
+    assert '"time":"1970-01-01T00:00:00.000Z"' in to_line(record_of(made(GOOD), None, now))
+
+
+def test_next_to_nothing_is_nothing() -> None:
+    """A time that no clock measures is none: what draws it would divide by it."""
+    line = to_line(record_of(made(GOOD), None, 1e9)).replace('"seconds":3.5', '"seconds":5e-324')
+    found = from_line(line)
+    assert found is not None
+    assert found.seconds == 0.0

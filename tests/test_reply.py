@@ -476,3 +476,61 @@ def test_nulls_take_nothing_back() -> None:
     """A null in a delta or choice leaves what came before."""
     one = joined([chunk({"role": "assistant", "content": "a", "note": "x"}), chunk({"role": None, "note": None})])
     assert one.body()["choices"][0]["message"] == {"role": "assistant", "content": "a", "note": "x"}
+
+
+_values: st.SearchStrategy[Any] = st.sampled_from([
+    None, "", " ", "\n", "word", " word", "stop", "null", "error", "assistant", "model", 0, 1, 0.0, False, True, [], {},
+    {"code": 502, "message": "busy"}, [{"type": "text", "text": "x"}], {"content": []},
+])  # fmt: skip
+_deltas = st.dictionaries(
+    st.sampled_from(["content", "role", "refusal", "reasoning", "tool_calls", "error", "audio"]), _values, max_size=3
+)
+_choice = st.fixed_dictionaries(
+    {},
+    optional={
+        "index": _values, "delta": _deltas | _values, "message": _deltas | _values, "finish_reason": _values,
+        "native_finish_reason": _values, "logprobs": _values, "error": _values, "text": _values, "extra": _values,
+    },
+)  # fmt: skip
+_chunk = st.fixed_dictionaries(
+    {"choices": st.lists(_choice, max_size=2) | _values},
+    optional={"id": _values, "model": _values, "error": _values, "usage": _values, "message": _values},
+)
+_plain = st.builds(lambda text: {"id": "gen-1", "choices": [{"index": 0, "delta": {"content": text}}]}, st.text())
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(_chunk | _plain, min_size=1, max_size=6))
+def test_the_short_way_leads_where_the_long_one_does(chunks: list[dict[str, Any]]) -> None:
+    """A chunk that only adds text is taken in by a shorter way, and joined as by the longer one; it is no error."""
+    short, long = Joiner(), Joiner()
+    for first in ({"choices": [{"index": 0, "delta": {"content": "Well"}}]}, *chunks):
+        text = _reply.plain_text(first)
+        taken = short.add_text(first, text)
+        progress = long.add(first)
+        if taken:
+            assert progress
+            assert _reply.error_in(first) is None
+            assert _reply.chunk_text(first, spoke=True) == text
+        else:
+            assert short.add(first) == progress
+        assert short.body() == long.body()
+        for name in ("text", "began", "spoke", "finished", "finish_reason", "model", "usage"):
+            assert getattr(short, name) == getattr(long, name), name
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(_chunk, min_size=1, max_size=6))
+def test_whatever_a_server_sends_can_be_joined(chunks: list[dict[str, Any]]) -> None:
+    """Values of any type in any place are joined into a reply that is JSON; nothing is raised."""
+    joiner = Joiner()
+    for chunk in chunks:
+        joiner.add(chunk)
+    json.dumps(joiner.body())
+    assert isinstance(joiner.text, str)
+
+
+def test_logprobs_of_another_kind() -> None:
+    """Logprobs that are an object after they were something else begin anew."""
+    chunks = [{"choices": [{"delta": {"content": "a"}, "logprobs": odd}]} for odd in ("x", {"content": [1]})]
+    assert joined(chunks).body()["choices"][0]["logprobs"] == {"content": [1]}

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from orfallback import Chain
 from orfallback._request import Request
 from orfallback._scrub import scrub
 from orfallback._secret import Secret
+from orfallback.testing import Simulator, answer
 
 KEY = "sk-or-v1-CANARYKEY00000000"
 SAID = 'CANARYPROMPT "why"\nis the ž blue?'
@@ -69,3 +71,16 @@ def test_a_short_key(key: str | None, left: str) -> None:
 def test_a_short_message(said: str, left: str) -> None:
     """A message of eight characters is hidden, and no shorter one."""
     assert scrub(said.encode(), request([{"content": said}])) == left.encode()
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_good_reply_whose_names_are_the_key(stream: bool, sim: Simulator) -> None:
+    """A server that sends the key back as a model's or a provider's name brings it into no record."""
+    key = "sk-or-v1-CANARYKEY00000000"
+    sim.default(answer("Hi", model=key, provider=f"by {key}", headers={"X-Generation-Id": f"gen-{key}"}))
+    chain = Chain(["a/a"], api_key=key, base_url=sim.base_url)
+    completion = chain.stream("Hello").read() if stream else chain.complete("Hello")
+    (attempt,) = completion.attempts
+    assert completion.text == "Hi"
+    assert (attempt.served_model, attempt.provider) == ("***", "by ***")
+    assert "CANARYKEY" not in repr(attempt)

@@ -98,3 +98,11 @@ def test_any_text(text: str, limit: int) -> None:
 def test_what_a_terminal_is_shown(text: str, shown: str) -> None:
     """A terminal is shown the lines of a text, and nothing that would steer it or reorder what it shows."""
     assert printable(text) == shown
+
+
+@PROPERTY
+@given(st.text(st.characters(max_codepoint=140), max_size=30))
+def test_plain_text_takes_no_other_way(text: str) -> None:
+    """Text that needs no cleaning comes out as text that does would: words with one space between them."""
+    safe = "".join(each if unicodedata.category(each) != "Cc" else " " for each in text)
+    assert clean(text) == " ".join(safe.split())

@@ -36,12 +36,43 @@ class _Waiting:
     def exec_module(self, module: "Any") -> None:
         module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
-        try:
-            import orfallback
+        if any(name.startswith("orfallback.") for name in sys.modules):
+            # The program imports orfallback by itself, which imports requests, and is not whole yet.
+            _install_when_used(module)
+        else:
+            _install()
 
-            orfallback.install()
-        except (ImportError, ValueError, LookupError, TypeError) as error:
-            sys.stderr.write(f"orfallback: not installed in this process: {error}\n")
+
+def _install() -> None:
+    try:
+        import orfallback
+
+        orfallback.install()
+    except (ImportError, ValueError, LookupError, TypeError) as error:
+        sys.stderr.write(f"orfallback: not installed in this process: {error}\n")
+
+
+def _install_when_used(requests: "Any") -> None:
+    """Install it when a session first chooses its adapter."""
+    before = requests.Session.get_adapter
+    # requests has imported it.
+    from threading import RLock
+
+    lock = RLock()
+    done: list[bool] = []
+
+    def get_adapter(self: "Any", url: str) -> "Any":
+        # Where something else stands by now, maybe our own, the program knows what it wants.
+        if requests.Session.get_adapter is not get_adapter:
+            return before(self, url)
+        with lock:
+            if not done:
+                done.append(True)
+                _install()
+        now = requests.Session.get_adapter
+        return before(self, url) if now is get_adapter else now(self, url)
+
+    requests.Session.get_adapter = get_adapter
 
 
 def _hand_over() -> None:

@@ -17,7 +17,9 @@ from orfallback._text import printable
 from orfallback.cli._exits import INTERRUPTED, OK, Failed
 
 # In the order in which they are told of: what one begins with comes first.
-_COMMANDS = ("demo", "chat", "check", "doctor", "explain", "plugins", "run", "serve", "simulate", "completion")
+_COMMANDS = (
+    "demo", "chat", "check", "doctor", "explain", "plugins", "report", "top", "run", "serve", "simulate", "completion",
+)  # fmt: skip
 
 
 class _Lazy(click.Group):

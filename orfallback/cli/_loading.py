@@ -34,13 +34,16 @@ def tell_of_plugins() -> None:
 
 
 @contextmanager
-def loading(what: str, mend: str = "", *, module: str = "", plain: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def loading(
+    what: str, mend: str = "", *, module: str = "", plain: tuple[type[Exception], ...] = (), correct: str = ""
+) -> Iterator[None]:
     """Turn whatever a plugin raises while it is loaded into one sentence.
 
     :param what: that the plugin cannot be loaded; why is added.
     :param mend: what to do about a plugin that lacks something.
     :param module: the plugin's module, where a traceback would tell more.
     :param plain: errors whose message is told without their type, beside those that imports raise.
+    :param correct: what to do about them; ``mend`` by default.
     :raises SetupFailed: instead of anything raised within, save Ctrl-C.
     """
     try:
@@ -48,11 +51,13 @@ def loading(what: str, mend: str = "", *, module: str = "", plain: tuple[type[Ex
     except (Exception, SystemExit) as error:
         # A plugin's own code runs within, and may raise anything; a script ends the process.
         if type(error) is LookupError:
-            # The library's own: it names the plugin, and what is installed; its cause says why.
-            why = f": {error.__cause__}" if error.__cause__ is not None else ""
-            raise SetupFailed(f"{error}{why}", mend) from error
+            # The library's own: it names the plugin and says why, or what is installed.
+            raise SetupFailed(str(error), mend) from error
         if type(error) in (*_PLAIN, *plain):
-            raise SetupFailed(f"{what}: {error.args[0] if error.args else type(error).__name__}", mend) from error
+            mend = correct if correct and type(error) in plain else mend
+            why = str(error.args[0]) if error.args else type(error).__name__
+            # Of an installed plugin the library tells the name as well.
+            raise SetupFailed(why if why.startswith(what) else f"{what}: {why}", mend) from error
         named = all(part.isidentifier() for part in module.split("."))
         seen = f'The traceback is shown by: python -c "import {module}"' if named else mend
         raise SetupFailed(f"{what}: {type(error).__name__}: {error}", seen) from error
@@ -74,5 +79,6 @@ def load_installed(chain: Chain, name: str, point: EntryPoint | None) -> bool:
         package = point.dist.name if point.dist else point.module
         what, module = f"plugin {name} of {package} cannot be loaded", point.module
         mend = f"Install what {package} lacks, or do without {name}"
-    with loading(what, mend, module=module, plain=(TypeError, ValueError)):
+    correct = f"Correct that, or do without {name}"
+    with loading(what, mend, module=module, plain=(TypeError, ValueError), correct=correct):
         return bool(chain.load_entry_points(name))

@@ -12,7 +12,9 @@ import click
 
 from orfallback import DEFAULT_MODELS
 from orfallback._config import KEY_VARIABLE
+from orfallback.cli._exits import SetupFailed
 from orfallback.cli._settings import MODELS, Settings
+from orfallback.cli._shown import hide
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -52,6 +54,20 @@ def variable(_: click.Context, __: click.Parameter, name: str | None) -> str | N
     if name is not None and not (name.isascii() and name.isidentifier()):
         raise click.BadParameter("it is the name of a variable, as MY_KEY, and not the key")
     return name
+
+
+def token_of(name: str | None) -> str | None:
+    """Return the token that ``--token-env`` names; None if it names none.
+
+    :raises SetupFailed: if the variable is not set.
+    """
+    if name is None:
+        return None
+    token = os.environ.get(name, "").strip()
+    if not token:
+        raise SetupFailed(f"{name} is not set, or empty", "--token-env names the variable that holds the token")
+    hide(token)
+    return token
 
 
 model_option = click.option(

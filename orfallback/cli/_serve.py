@@ -8,22 +8,27 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from orfallback.cli._console import Narrator
 from orfallback.cli._exits import SetupFailed
-from orfallback.cli._options import chain_options, variable
+from orfallback.cli._options import chain_options, token_of, variable
 from orfallback.cli._settings import Settings
-from orfallback.cli._shown import hide, shown
+from orfallback.cli._shown import shown
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
     from orfallback import Chain
     from orfallback.wsgi._waitress import Server
 
 # The models of one line (characters).
 _LINE_LIMIT = 2_000
+# Where prometheus-client keeps what processes share.
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @click.command(short_help="Serve the chain to any OpenAI client.")
@@ -37,7 +42,10 @@ _LINE_LIMIT = 2_000
     "--token-env", metavar="VARIABLE", callback=variable, help="The variable that holds the token clients must show."
 )
 @click.option("--no-token", is_flag=True, help="Let other machines in without one.")
-def serve(settings: Settings, host: str, port: int, threads: int, token_env: str | None, no_token: bool) -> None:
+@click.option("--metrics", is_flag=True, help="Show figures for Prometheus at /metrics.")
+def serve(
+    settings: Settings, host: str, port: int, threads: int, token_env: str | None, no_token: bool, metrics: bool
+) -> None:
     """Answer OpenAI's API with the chain, until Ctrl-C.
 
     Any client takes the address as its base URL. What is asked of the chain's models comes first, the others follow;
@@ -50,31 +58,24 @@ def serve(settings: Settings, host: str, port: int, threads: int, token_env: str
     """
     if token_env and no_token:
         raise click.UsageError("--token-env and --no-token exclude each other")
-    token = _token(token_env)
+    token = token_of(token_env)
     settings.require_key()
     loopback = _is_loopback(host, port)
     if not loopback and token is None and not no_token:
         mend = "--token-env names the variable of a token that clients must show; --no-token lets everybody in"
         raise SetupFailed(f"other machines could reach {host or 'all addresses'} and spend your credit", mend)
     with settings.chain() as chain, _telling():
+        shows = _metrics_of(chain) if metrics else None
         # A page in a browser of this machine may ask its loopback interface.
-        server = _listening(chain, host, port, threads, token, (host,) if loopback and token is None else None)
+        server = _listening(chain, host, port, threads, token, (host,) if loopback and token is None else None, shows)
         del token
         if not loopback and no_token:
             Narrator().warn("Other machines may reach this address, and no token is asked for.")
         models = ", ".join(dict.fromkeys(target.model for target in chain.targets))
         click.echo(shown(f"Listening on {server.base_url} for {models}", _LINE_LIMIT))
+        if metrics:
+            click.echo(f"Metrics for Prometheus at {server.base_url.removesuffix('/v1')}/metrics")
         server.run()
-
-
-def _token(name: str | None) -> str | None:
-    if name is None:
-        return None
-    token = os.environ.get(name, "").strip()
-    if not token:
-        raise SetupFailed(f"{name} is not set, or empty", "--token-env names the variable that holds the token")
-    hide(token)
-    return token
 
 
 def _is_loopback(host: str, port: int) -> bool:
@@ -88,7 +89,13 @@ def _is_loopback(host: str, port: int) -> bool:
 
 
 def _listening(
-    chain: Chain, host: str, port: int, threads: int, token: str | None, names: tuple[str, ...] | None
+    chain: Chain,
+    host: str,
+    port: int,
+    threads: int,
+    token: str | None,
+    names: tuple[str, ...] | None,
+    metrics: WSGIApplication | None,
 ) -> Server:
     from orfallback.wsgi import Gateway
 
@@ -99,7 +106,7 @@ def _listening(
             raise
         raise SetupFailed("serve needs waitress", "pip install 'orfallback[gateway]'") from None
     try:
-        gateway = Gateway(chain, token)
+        gateway = Gateway(chain, token, metrics)
     except ValueError as error:
         raise SetupFailed(f"--token-env: {error}", "A token is like a key: printable ASCII, without spaces") from None
     finally:
@@ -108,6 +115,23 @@ def _listening(
         return Server(gateway, host, port, threads=threads, names=names)
     except OSError as error:
         raise _cannot_listen(host, port, error) from None
+
+
+def _metrics_of(chain: Chain) -> WSGIApplication:
+    shared = os.environ.get(_SHARED)
+    if shared is not None and not (shared and Path(shared).is_dir()):
+        mend = f"Make it, or leave {_SHARED} out: one process needs none"
+        raise SetupFailed(f"{_SHARED} names no directory: {shown(shared) or 'it is empty'}", mend)
+    try:
+        from orfallback.plugins.prometheus import Prometheus, metrics_app
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "prometheus_client":
+            raise
+        raise SetupFailed("--metrics needs prometheus-client", "pip install 'orfallback[prometheus]'") from None
+    # ORFALLBACK_PLUGINS may have named it.
+    if not any(isinstance(plugin, Prometheus) for plugin in chain.plugin_manager.get_plugins()):
+        chain.register(Prometheus(), "prometheus")
+    return metrics_app()
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> SetupFailed:

@@ -76,6 +76,8 @@ def fork(store: _Shared) -> Any:
 
 def fork_among_threads(store: _Shared) -> Any:
     """Children are made while other threads are inside of the store, which works on in all of them."""
+    # Before the first fork, so that every child can find it, however late the threads come to it.
+    store.rest("a", 300)
     # As short as in earnest: a thread that waits for another holds up a fork.
     store._timeout = 0.02
     store.close()
