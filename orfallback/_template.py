@@ -13,7 +13,8 @@ import re
 from orfallback import _reply
 from orfallback._types import Json
 
-_CONTENT = re.compile(r'"content"\s*:\s*"')
+# Compiled (and kept by ``re``) when first used.
+_CONTENT = r'"content"\s*:\s*"'
 _SCALARS = (str, int, float, type(None))
 
 
@@ -40,7 +41,7 @@ class Template:
         :param chunk: what that is when it is decoded.
         :param text: what :func:`~orfallback._reply.plain_text` says of it.
         """
-        place = _CONTENT.search(data)
+        place = re.search(_CONTENT, data)
         if not text or place is None or not data.startswith(f'{text}"', place.end()):
             return None
         choice = chunk["choices"][0]
