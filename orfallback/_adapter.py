@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import requests
-from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.adapters import BaseAdapter
 
 from orfallback import _handed, _packed, _reply
 from orfallback._asked import Asked, read, timeout_of
@@ -19,6 +19,7 @@ from orfallback._errors import FallbackError
 from orfallback._faults import forget_frames
 from orfallback._sender import CHAT
 from orfallback._served import Served, telling
+from orfallback._sockets import WatchedAdapter
 from orfallback._stream import Stream
 from orfallback._through import Redirected, Reply, Sent, Through
 from orfallback._transport import sending
@@ -36,7 +37,8 @@ class FallbackAdapter(BaseAdapter):
     where it is unpickled, the key is that of the environment there.
 
     :param chain: whom to ask, and how; None makes one of the environment (:meth:`Chain.from_env`).
-    :param inner: what sends; None makes an ``HTTPAdapter``. What else an adapter has is asked of this one.
+    :param inner: what sends; None makes a :class:`WatchedAdapter`, with which the limits hold to the byte. What else an
+        adapter has is asked of this one.
     """
 
     _trust_env = True
@@ -44,7 +46,7 @@ class FallbackAdapter(BaseAdapter):
     def __init__(self, chain: Chain | None = None, inner: BaseAdapter | None = None) -> None:
         super().__init__()
         self.chain = Chain.from_env() if chain is None else chain
-        self.inner = HTTPAdapter() if inner is None else inner
+        self.inner = WatchedAdapter() if inner is None else inner
 
     @classmethod
     def of_session(cls, session: requests.Session, chain: Chain, inner: BaseAdapter) -> FallbackAdapter:
@@ -84,7 +86,7 @@ class FallbackAdapter(BaseAdapter):
             return self.inner.send(request, stream=stream, timeout=timeout, **settings)
         through = Through(self.inner, request, settings, limits, asked.url, trust_env=self._trust_env)
         try:
-            came: requests.Response | Exception = self._ask(asked, through)
+            came: requests.Response | Exception = self._ask(asked, through, read=not stream)
             if isinstance(came, FallbackError):
                 came = _first(through.take_first(), came, request, stream=stream)
         finally:
@@ -99,7 +101,7 @@ class FallbackAdapter(BaseAdapter):
             # Its traceback holds this frame, which is not to hold it.
             del came, through
 
-    def _ask(self, asked: Asked, through: Through) -> requests.Response | FallbackError:
+    def _ask(self, asked: Asked, through: Through, *, read: bool) -> requests.Response | FallbackError:
         try:
             answered = self.chain._ask_for(asked, through, through.timeout)
         except Redirected as redirected:
@@ -110,7 +112,7 @@ class FallbackAdapter(BaseAdapter):
             return error
         if answered.attempt is None:
             return _degraded(answered, asked)
-        return _answer(answered, cast("Reply", through.last.reply))
+        return _answer(answered, cast("Reply", through.last.reply), read=read)
 
     def close(self) -> None:
         """Close the connections of the adapter that sends."""
@@ -139,15 +141,18 @@ def _unpickled(chain: dict[str, Any], inner: BaseAdapter) -> FallbackAdapter:
     return FallbackAdapter(_packed.unpacked(chain), inner)
 
 
-def _answer(answered: Answered, reply: Reply) -> requests.Response:
-    """Return the response of the model that answered."""
+def _answer(answered: Answered, reply: Reply, *, read: bool) -> requests.Response:
+    """Return the response of the model that answered.
+
+    :param read: whether the session would read its body at once.
+    """
     model = "" if answered.attempt is None else answered.attempt.model
     if answered.call.stream:
         stream = Stream(answered)
         return telling(_handed.running(reply, stream), Served(model, stream))
     call = answered.finish()
     answered.end(None)
-    return telling(_handed.replayed(reply), Served(model, call))
+    return telling(_handed.read(reply) if read else _handed.replayed(reply), Served(model, call))
 
 
 def _degraded(answered: Answered, asked: Asked) -> requests.Response:

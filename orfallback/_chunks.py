@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from orfallback import _reply, _sse
 from orfallback._exchange import BODY_LIMIT, REFUSAL_LIMIT, Exchange
 from orfallback._faults import Cut
 from orfallback._joiner import Joiner
+from orfallback._template import Template
 from orfallback._types import Json, Outcome
 from orfallback._verdict import Fault
 
@@ -23,6 +24,9 @@ _FAREWELL_SECONDS = 1.0
 # After [DONE], how long and how far to read on to the end of the body, so that the connection can be kept.
 _DRAIN_SECONDS = 0.1
 _DRAIN_LIMIT = 4 * 1024
+# A likeness that serves for fewer than so many events was not worth looking for, and after so many of those none is.
+_WORTH = 4
+_PATIENCE = 8
 
 
 class Broken(Exception):
@@ -53,14 +57,29 @@ class Chunks:
         self._exchange = exchange
         self._idle = idle
         self._held: deque[Json] = deque()
-        pieces = itertools.chain([head], exchange.chunks(BODY_LIMIT))
-        self._blocks = _sse.Blocks(pieces, EVENT_LIMIT)
+        self._blocks = _sse.Blocks(self._pieces(head), EVENT_LIMIT)
         self._events = _sse.iter_events(self._blocks)
+        # Whether the watch counts, and whether it has since there was progress: between texts, reading alone counts.
+        self._waits = self._waited = True
+        self._template: Template | None = None
+        self._patience = _PATIENCE
+        self._learnt = 0
         self.joiner = Joiner()
         self.events = 0
         self.first_token: float | None = None
         self.over = False
         self.pid = os.getpid()
+
+    def _pieces(self, head: bytes) -> Iterator[bytes]:
+        """Yield the body as it comes."""
+        yield head
+        pieces = self._exchange.chunks(BODY_LIMIT)
+        while True:
+            self._wait()
+            piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
 
     def __iter__(self) -> Chunks:
         return self
@@ -70,11 +89,11 @@ class Chunks:
             return self._held.popleft()
         if self.over:
             raise StopIteration
-        watch = self._exchange.watch
-        # What the consumer did since the last chunk was no waiting; all that is done here is.
-        watch.start()
+        if self._waited:
+            self._wait()
         chunk = self._read()
-        watch.stop()
+        if self._waits:
+            self._rest()
         if chunk is None:
             self.close()
             if not self.joiner.spoke:
@@ -91,7 +110,7 @@ class Chunks:
         for chunk in iter(self._read, None):
             self._held.append(chunk)
             if self.first_token is not None:
-                self._exchange.watch.stop()
+                self._rest()
                 return self.outcome(chunk, value=self, close=self.close)
             if self.bytes > HELD_LIMIT:
                 raise self._broken(Fault.TOO_LARGE, f"{self.bytes} bytes came without content")
@@ -126,6 +145,17 @@ class Chunks:
         """Decoded bytes so far."""
         return self._exchange.bytes
 
+    def _wait(self) -> None:
+        """Count from now on: what the consumer did since the last chunk was no waiting; all that is done here is."""
+        if not self._waits:
+            self._exchange.watch.start()
+            self._waits = self._waited = True
+
+    def _rest(self) -> None:
+        """Count no longer: what comes next is the consumer's time."""
+        self._exchange.watch.stop()
+        self._waits = False
+
     def _read(self) -> Json | None:
         """Return the next chunk; None when the answer is whole.
 
@@ -139,15 +169,20 @@ class Chunks:
             kind = event.event
             if kind != "message" and kind.lower() == "error":
                 raise self._refused(data, kind)
+            chunk = self._alike(data)
+            if chunk is not None:
+                return chunk
+            # What is no progress may come as fast as it can be read.
+            self._wait()
             if data == "[DONE]":
                 self._drain()
                 return None
             chunk = self._parse(kind, data) if data else None
             if chunk is None:
                 continue
-            if self.joiner.add_text(chunk, _reply.plain_text(chunk)):
-                self.events += 1
-                self._exchange.watch.allow("idle", self._idle)
+            text = _reply.plain_text(chunk)
+            if self._adds(chunk, text):
+                self._learn(data, chunk, text)
                 return chunk
             # Once the answer is whole, only what calls itself an error is one.
             if _reply.error_in(chunk) is not None and (chunk.get("error") or not self.joiner.finished):
@@ -155,6 +190,35 @@ class Chunks:
             self.events += 1
             self._note(chunk)
             return chunk
+
+    def _alike(self, data: str) -> Json | None:
+        """Take in an event whose chunk is like one before it but for its text, and return it; None for another."""
+        template = self._template
+        if template is None:
+            return None
+        text = template.text_in(data)
+        return template.with_text(text) if self._adds(template.chunk, text) else None
+
+    def _adds(self, like: Json, text: str) -> bool:
+        """Take in text that a chunk adds in the middle of the answer; False if more has to be looked at.
+
+        :param like: a chunk that is the same but for its text.
+        """
+        if not self.joiner.add_text(like, text):
+            return False
+        self.events += 1
+        if self._waited:
+            self._exchange.watch.allow("idle", self._idle)
+            self._waited = False
+        return True
+
+    def _learn(self, data: str, chunk: Json, text: str) -> None:
+        """Keep a chunk to hold the next ones against, as long as that is worth it."""
+        if self.events - self._learnt <= _WORTH:
+            self._patience -= 1
+        if self._patience > 0:
+            self._template = Template.of(data, chunk, text) or self._template
+            self._learnt = self.events
 
     def _event(self) -> _sse.Event | None:
         """Return the next event; None where the body ends, or breaks off, after the answer did.
@@ -208,6 +272,7 @@ class Chunks:
             self.first_token = self._exchange.clock.monotonic() - self._exchange.started
         if progress and self.first_token is not None:
             watch.allow("idle", self._idle)
+            self._waited = False
         if self.joiner.finished and watch.limit != "farewell":
             watch.allow("farewell", _FAREWELL_SECONDS)
 

@@ -30,12 +30,10 @@ class Ending(Label):
         :param call: the call, with all its attempts.
         :param error: what ``orfallback_call_finished`` is told.
         """
-        if isinstance(error, StreamInterrupted):
-            return cls.BROKEN
-        if isinstance(error, FallbackError):
-            return cls.FAILED
         if error is not None:
-            return cls.ABORTED
+            if isinstance(error, StreamInterrupted):
+                return cls.BROKEN
+            return cls.FAILED if isinstance(error, FallbackError) else cls.ABORTED
         # What answers, or is left, is the last that is asked.
         if not call.attempts:
             return cls.DEGRADED

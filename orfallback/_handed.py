@@ -181,6 +181,18 @@ def replayed(reply: Reply, *, rest: bool = False, error: Exception | None = None
     return _handed(reply, _Replayed(reply.tee.take(), reply.tee if rest else None, error))
 
 
+def read(reply: Reply) -> requests.Response:
+    """Return a response whose body was read to its end, as a session leaves one that it has read itself."""
+    raw = reply.response.raw
+    if not reply.home or not isinstance(raw, HTTPResponse):
+        handed = replayed(reply)
+        _ = handed.content
+        return handed
+    handed = _like(reply.response)
+    handed._content, handed._content_consumed = reply.tee.take(), True  # type: ignore[attr-defined]  # how requests says "read"
+    return handed
+
+
 def running(reply: Reply, stream: Stream) -> requests.Response:
     """Return a response whose body is a stream that was begun, guarded on, and handed on as it was received.
 
@@ -213,11 +225,17 @@ def _handed(reply: Reply, body: _Body) -> requests.Response:
     return handed
 
 
+def _like(response: requests.Response) -> requests.Response:
+    """Return the like of a response; the other one may be kept by whatever has made it."""
+    like = requests.Response()
+    like.__dict__.update(response.__dict__)
+    like.headers = response.headers.copy()
+    return like
+
+
 def _with_body(response: requests.Response, body: _Body) -> requests.Response:
     """Return the like of a response with another body."""
-    handed = requests.Response()
-    handed.__dict__.update(response.__dict__)
-    handed.headers = response.headers.copy()
+    handed = _like(response)
     handed._content, handed._content_consumed = False, False  # type: ignore[attr-defined, assignment]  # how requests says "unread"
     raw = response.raw
     of_wire = raw if isinstance(raw, BaseHTTPResponse) else None

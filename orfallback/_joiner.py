@@ -26,10 +26,12 @@ _TEXTS = frozenset({"reasoning", "reasoning_content", "refusal"})
 class Joiner:
     """Joins the chunks of a stream into the reply that the same answer would have been without streaming."""
 
-    __slots__ = ("_choices", "_texts", "_top", "began", "finish_reason", "finished", "spoke")
+    __slots__ = ("_choices", "_noted", "_texts", "_top", "began", "finish_reason", "finished", "spoke")
 
     def __init__(self) -> None:
         self._top: Json = {}
+        # The chunk whose top was the last to be taken in.
+        self._noted: Json = {}
         self._choices: dict[int, _Choice] = {}
         self._texts: list[str] = []
         #: The finish reason of the first choice that told one.
@@ -65,21 +67,24 @@ class Joiner:
                 self.finished = all(other.finish_reason for other in self._choices.values())
         return progress
 
-    def add_text(self, chunk: Json, text: str) -> bool:
+    def add_text(self, like: Json, text: str) -> bool:
         """Take a chunk in that adds text to choice 0 and tells nothing else, in the middle of an answer.
 
+        :param like: a chunk that is the same but for its text: the same one for many of them, if need be.
         :param text: what :func:`~orfallback._reply.plain_text` says of the chunk.
         :returns: whether it was; if not, :meth:`add` does it.
         """
         joined = self._choices.get(0)
-        if not (text and self.spoke and joined is not None and joined.spoke) or self.finished:
+        if not text or joined is None or not (joined.spoke and self.spoke) or self.finished:
             return False
-        self._note_top(chunk)
+        if like is not self._noted:
+            self._note_top(like)
         joined.add_text(text)
         self._texts.append(text)
         return True
 
     def _note_top(self, chunk: Json) -> None:
+        self._noted = chunk
         top = self._top
         for key, value in chunk.items():
             if value is not None and key != "choices":

@@ -92,7 +92,7 @@ class _WatchedReader(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int | None:
         if self.over:
             return None
-        left = min(self._watch.remaining(), _FOREVER)
+        left = min(self._watch.remaining(), self._watch.single, _FOREVER)
         if left <= 0:
             raise TimeoutError("timed out")
         now = self._sock.gettimeout()

@@ -16,13 +16,13 @@ class Tee:
     """The body of a response, which keeps what is read of it until that is taken.
 
     :param response: its response, unread, or read by whoever made it.
-    :param failed: told of what breaks the body off, before it is raised.
-    :ivar error: what broke it off, as it was raised; None while it is whole.
+    :param failed: told of what breaks the body off, before it is raised; returns whether that is for the application.
+    :ivar error: what broke it off, as it was raised; None while it is whole, and where it is not for the application.
     :ivar ended: whether it was read to its end.
     :ivar held: whether it is to stay open when it is closed: somebody may read on.
     """
 
-    def __init__(self, response: requests.Response, failed: Callable[[Exception], None]) -> None:
+    def __init__(self, response: requests.Response, failed: Callable[[Exception], bool]) -> None:
         self._raw = response.raw
         self._read = _reader(response)
         self._failed = failed
@@ -36,8 +36,8 @@ class Tee:
         try:
             piece = self._read(amt)
         except WIRE_ERRORS as error:
-            self._failed(error)
-            self.error = error
+            if self._failed(error):
+                self.error = error
             raise
         self._kept += piece
         self.ended = not piece

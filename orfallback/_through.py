@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from orfallback._config import origin
 from orfallback._faults import WIRE_ERRORS
 from orfallback._request import Request
 from orfallback._secret import PERSONAL
+from orfallback._sockets import Limits, WatchedAdapter
 from orfallback._tee import Tee
 from orfallback._transport import timeout_for, told_once
 from orfallback._watch import Watch
@@ -142,11 +144,14 @@ class Through:
             reply.tee.let_go()
 
     def _told(self, watch: Watch) -> tuple[Any, float | None]:
-        """Return what the adapter is told of the limits, and the application's own for reading if that is smaller."""
+        """Return what the adapter is told of the limits, and the application's own for reading if that may be hit."""
         own = self.timeout
         own_read = _least(own._read, own.total)
         if own_read is None:
             return timeout_for(self._inner, watch), None
+        if isinstance(self._inner, WatchedAdapter) and own.total is None:
+            watch.single = own_read
+            return Limits(watch), own_read
         connect, read = told_once(watch)
         least = _least(connect, own.connect_timeout), _least(read, own._read)
         told = least if own.total is None else Timeout(connect=least[0], read=least[1], total=own.total)
@@ -200,10 +205,17 @@ def _least(*seconds: Any) -> float | None:
     return min((each for each in seconds if isinstance(each, (int, float))), default=None)
 
 
-def _blame(watch: Watch, seconds: float | None, error: Exception) -> None:
-    """Let the record name the application's limit for reading, where that is the one that was hit."""
-    if seconds is not None and isinstance(error, (requests.ReadTimeout, ReadTimeoutError)):
-        watch.limit, watch.seconds = "nothing came within the application's", seconds
+def _blame(watch: Watch, seconds: float | None, error: Exception) -> bool:
+    """Let the record name the application's limit for reading, where that is the one that was hit.
+
+    :returns: whether the application would have met the error without the chain and its limits.
+    """
+    if not isinstance(error, (requests.ReadTimeout, ReadTimeoutError)):
+        return True
+    own = seconds is not None and (watch.single == math.inf or watch.remaining() > 0)
+    if own:
+        watch.limit, watch.seconds = "nothing came within the application's", seconds or 0.0
+    return own
 
 
 def _unread(response: requests.Response, tee: Tee) -> requests.Response:

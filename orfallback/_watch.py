@@ -24,6 +24,7 @@ class Watch:
     :ivar limit: the name of the limit of the moment, as in :class:`~orfallback.Timeouts`.
     :ivar seconds: that limit, in seconds.
     :ivar patience: the longest that any limit to come lets a read wait, for sockets that are told once, in seconds.
+    :ivar single: the longest that a single read may wait, whatever the limits, in seconds.
     :ivar received: bytes that came from the socket.
     :ivar connected: whether there is a connection.
     :ivar sent: whether the request has left.
@@ -33,6 +34,7 @@ class Watch:
     __slots__ = (
         "_budget", "_clock", "_connect", "_deadline", "_since",
         "connected", "limit", "patience", "received", "reused", "seconds", "sent",
+        "single",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, deadline: float, connect: float | None) -> None:
@@ -40,7 +42,7 @@ class Watch:
         self._deadline = deadline
         self._connect = math.inf if connect is None else connect
         self._since = time.monotonic()
-        self._budget = self.seconds = self.patience = math.inf
+        self._budget = self.seconds = self.patience = self.single = math.inf
         self.limit = ""
         self.received = 0
         self.connected = False

@@ -20,7 +20,7 @@ ROWS: list[set[str]] = [
     {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub", "_needs"},
     {
         "_signal", "_joiner", "_transport", "_backoff", "_cooldown", "_roster", "_failure", "_completion", "_tee",
-        "_payload", "_weighted", "_ending", "_hookcheck",
+        "_payload", "_weighted", "_ending", "_hookcheck", "_template",
     },
     {"_exchange", "_logging", "_classify", "_config", "_health", "_record"},
     {"_chunks", "_plugins", "_through", "plugins"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import pickle
 import re
 import signal
 import statistics
@@ -314,7 +315,6 @@ def test_10000_names(sim: Simulator, registry: CollectorRegistry) -> None:
         call = Call("0" * 16, {}, stream=len(name) % 2 == 0)
         busy = Verdict.fallback(Reason.BUSY)
         attempt = Attempt(1, name, "http://x", verdict=busy, first_token=1.0, usage={"cost": 1})
-        plugin.orfallback_call_started(call)
         plugin.orfallback_attempt_started(call, Target(name))
         plugin.orfallback_committed(call, attempt)
         plugin.orfallback_attempt_finished(call, attempt)
@@ -561,8 +561,11 @@ class Probing:
 
 
 @pytest.mark.parametrize("scraped", [False, True], ids=["counting", "reading"])
-def test_a_signal_in_the_middle_of_counting(scraped: bool, sim: Simulator, registry: CollectorRegistry) -> None:
+def test_a_signal_in_the_middle_of_counting(
+    scraped: bool, sim: Simulator, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A call that a signal handler makes while this very thread counts, or is read, waits for nothing, and counts."""
+    monkeypatch.setattr(_series, "_TOGETHER", 1)
     chain = chain_of(sim, registry, GOOD)
     calls: list[str] = []
 
@@ -595,6 +598,19 @@ def test_a_plugin_that_reads_the_metrics(sim: Simulator, registry: CollectorRegi
     chain.complete("Hi")
     assert figures == [1, 2]
     assert Figures.of(registry)("calls_total", "ending") == {"answered": 2}
+
+
+def test_what_waits_to_be_counted(sim: Simulator, registry: CollectorRegistry) -> None:
+    """Where nobody looks, what waits to be counted is little, and none of it is a prompt."""
+    chain = chain_of(sim, registry)
+    metrics = _series.shared(registry, _series.BUCKETS)
+    most = 0
+    for _ in range(100):
+        chain.complete("CANARYPROMPT")
+        most = max(most, len(metrics._pending))
+    assert 0 < most < _series._TOGETHER
+    assert "CANARYPROMPT" not in pickle.dumps([facts for _, facts in metrics._pending]).decode("latin-1")
+    assert Figures.of(registry)("calls_total", "ending") == {"answered": 100}
 
 
 # -- the page --
@@ -644,7 +660,6 @@ def test_what_it_costs(sim: Simulator, registry: CollectorRegistry) -> None:
     target = Target(GOOD)
 
     def counted() -> None:
-        plugin.orfallback_call_started(call)
         plugin.orfallback_attempt_started(call, target)
         plugin.orfallback_attempt_finished(call, attempt)
         plugin.orfallback_call_finished(call, None)

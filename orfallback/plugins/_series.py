@@ -35,6 +35,9 @@ _MOST_MODELS = 100
 _LONGEST_NAME = 200
 # An instant that is computed anew each time is the same as long as it differs by less (s).
 _SAME = 1.0
+# What happened is counted when somebody looks, or so much of it at a time: between the system calls of a call the code
+# is out of the processor's caches, and counting takes three times as long.
+_TOGETHER = 64
 
 
 class _Kind(NamedTuple):
@@ -89,7 +92,7 @@ class Metrics(Collector):
         self.running: dict[str, dict[str, str]] = {mode: {} for mode in MODES}
         self._metrics = {name: _made(name, kind, self.buckets) for name, kind in _KINDS.items()}
         self._children: dict[tuple[str, ...], Callable[[float], object]] = {}
-        self._events: deque[tuple[float | None, tuple[str, ...]]] = deque()
+        self._pending: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._counting = False
         # Where processes share their metrics by files nobody collects here.
         self._files = "PROMETHEUS_MULTIPROC_DIR" in os.environ
@@ -126,25 +129,38 @@ class Metrics(Collector):
 
     # -- counting --
 
+    def later(self, work: Callable[..., None], *facts: Any) -> None:
+        """Remember what is to be counted: ``work`` calls ``add``, in whichever thread counts, and holds no prompt."""
+        self._pending.append((work, facts))
+
     def note(self, amount: float | None, *key: str) -> None:
-        """Remember an amount for a metric with these labels; ``count`` counts it. None makes the series alone."""
-        self._events.append((amount, key))
+        """Remember an amount for a metric with these labels. None makes the series alone."""
+        self._pending.append((self.add, (amount, *key)))
+
+    def settle(self) -> None:
+        """Count what was remembered, if it is much, or if it is another process that reads it."""
+        if self._files or len(self._pending) >= _TOGETHER:
+            self.count()
 
     def count(self) -> None:
-        """Count what was noted. Whoever comes while this thread counts leaves it to what is under way already."""
+        """Count what was remembered. Whoever comes while this thread counts leaves it to what is under way already."""
         with _lock:
             if self._counting:
                 return
             try:
                 self._counting = True
-                events, children = self._events, self._children
-                while events:
-                    amount, key = events.popleft()
-                    child = children.get(key) or self._child(key)
-                    if amount is not None:
-                        child(amount)
+                pending = self._pending
+                while pending:
+                    work, facts = pending.popleft()
+                    work(*facts)
             finally:
                 self._counting = False
+
+    def add(self, amount: float | None, *key: str) -> None:
+        """Add an amount to a metric with these labels; for what ``count`` calls."""
+        child = self._children.get(key) or self._child(key)
+        if amount is not None:
+            child(amount)
 
     def _child(self, key: tuple[str, ...]) -> Callable[[float], object]:
         """Make what counts for a key."""
@@ -211,7 +227,7 @@ class Metrics(Collector):
 
     def forked(self) -> None:
         """Forget, in a child, what its parent is about to count, and the calls that are its parent's."""
-        self._events.clear()
+        self._pending.clear()
         for calls in self.running.values():
             calls.clear()
 

@@ -25,6 +25,8 @@ from orfallback.plugins._series import BUCKETS, OTHER, called, shared
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+# By ``Call.stream``.
+_MODES = {False: "complete", True: "stream"}
 # Far more calls than run at a time.
 _MOST_CALLS = 10_000
 
@@ -69,18 +71,11 @@ class Prometheus:
                 raise ValueError(f"this chain has a Prometheus plugin of this registry already: {mend}")
         self._metrics.watch(chain)
 
-    def orfallback_call_started(self, call: Call) -> None:
-        """Count a call that is under way."""
-        mode = _mode(call)
-        keep(self._metrics.running[mode], call.id, OTHER, _MOST_CALLS)
-        self._metrics.note_running(mode)
-        self._metrics.count()
-
     def orfallback_attempt_started(self, call: Call, target: Target) -> None:
-        """Remember who is asked: an attempt tells its model alone."""
-        running = self._metrics.running[_mode(call)]
-        if call.id in running:
-            running[call.id] = self._metrics.label(called(target))
+        """Remember a call that is under way, and who is asked: an attempt tells its model alone."""
+        mode = _MODES[call.stream]
+        keep(self._metrics.running[mode], call.id, self._metrics.label(called(target)), _MOST_CALLS)
+        self._metrics.note_running(mode)
 
     @hookimpl(trylast=True)
     def orfallback_committed(self, call: Call, attempt: Attempt) -> None:
@@ -90,44 +85,52 @@ class Prometheus:
             self._metrics.note(_seconds(attempt.first_token), "first_token_seconds", model)
         if self._metrics.rested(model):
             self._metrics.refresh()
-        self._metrics.count()
+            self._metrics.count()
+        self._metrics.settle()
 
     @hookimpl(trylast=True)
     def orfallback_attempt_finished(self, call: Call, attempt: Attempt) -> None:
         """Count an attempt, once the chain knows whether its model rests."""
-        note = self._metrics.note
-        model, mode = self._asked(call, attempt), _mode(call)
-        note(1, "attempts_total", model, mode, "answered" if attempt.ok else _reason(attempt))
-        note(_seconds(attempt.elapsed), "attempt_seconds", model, mode)
-        if attempt.waited > 0:
-            note(_seconds(attempt.waited), "wait_seconds_total")
-        if attempt.usage:
-            for kind, tokens in (("prompt", prompt_tokens_of), ("completion", tokens_of)):
-                note(tokens(attempt.usage) or 0, "tokens_total", model, kind)
-            note(cost_of(attempt.usage) or 0.0, "cost_usd_total", model)
-        if self._metrics.rested(model) if attempt.verdict is None else attempt.verdict.scope is not Scope.CALL:
+        model = self._asked(call, attempt)
+        self._metrics.later(self._count_attempt, model, _MODES[call.stream], attempt)
+        verdict = attempt.verdict
+        if self._metrics.rested(model) if verdict is None else verdict.scope is not Scope.CALL:
             self._metrics.refresh()
             self._metrics.count()
-        # What is not news of a rest is counted with what follows at once: the fallback, or the end of the call.
+        # What is no news of a rest is counted with what follows at once: the fallback, or the end of the call.
 
     def orfallback_falling_back(self, call: Call, attempt: Attempt, target: Target) -> None:
         """Count a fallback, or a retry: then both models are the same."""
         model = self._asked(call, attempt)
         self._metrics.note(1, "fallbacks_total", model, self._metrics.label(called(target)), _reason(attempt))
-        self._metrics.count()
+        self._metrics.settle()
 
     def orfallback_call_finished(self, call: Call, error: BaseException | None) -> None:
         """Count a call by its ending."""
-        mode = _mode(call)
+        mode = _MODES[call.stream]
         self._metrics.running[mode].pop(call.id, None)
-        seconds = sum(attempt.waited + attempt.elapsed for attempt in call.attempts)
         self._metrics.note_running(mode)
-        self._metrics.note(1, "calls_total", mode, str(Ending.of(call, error)))
-        self._metrics.note(_seconds(seconds), "call_seconds", mode)
-        self._metrics.count()
+        self._metrics.later(self._count_call, mode, Ending.of(call, error), call.attempts)
+        self._metrics.settle()
+
+    def _count_attempt(self, model: str, mode: str, attempt: Attempt) -> None:
+        add, usage = self._metrics.add, attempt.usage
+        add(1, "attempts_total", model, mode, "answered" if attempt.ok else _reason(attempt))
+        add(_seconds(attempt.elapsed), "attempt_seconds", model, mode)
+        if attempt.waited > 0:
+            add(_seconds(attempt.waited), "wait_seconds_total")
+        if usage:
+            add(prompt_tokens_of(usage) or 0, "tokens_total", model, "prompt")
+            add(tokens_of(usage) or 0, "tokens_total", model, "completion")
+            add(cost_of(usage) or 0.0, "cost_usd_total", model)
+
+    def _count_call(self, mode: str, ending: Ending, attempts: Sequence[Attempt]) -> None:
+        self._metrics.add(1, "calls_total", mode, str(ending))
+        seconds = sum(attempt.waited + attempt.elapsed for attempt in attempts)
+        self._metrics.add(_seconds(seconds), "call_seconds", mode)
 
     def _asked(self, call: Call, attempt: Attempt) -> str:
-        return self._metrics.running[_mode(call)].get(call.id) or self._metrics.label(attempt.model)
+        return self._metrics.running[_MODES[call.stream]].get(call.id) or self._metrics.label(attempt.model)
 
 
 def metrics_app(registry: CollectorRegistry | None = None) -> WSGIApplication:
@@ -140,10 +143,6 @@ def metrics_app(registry: CollectorRegistry | None = None) -> WSGIApplication:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     application: WSGIApplication = make_wsgi_app(REGISTRY if registry is None else registry)
     return application
-
-
-def _mode(call: Call) -> str:
-    return "stream" if call.stream else "complete"
 
 
 def _reason(attempt: Attempt) -> str:

@@ -15,6 +15,8 @@ from bench._clients import KEY
 from bench._measure import OURS, Effort, Row, in_turns, turn_of
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from orfallback import Chain
 
 _MODELS = ["mistralai/mistral-nemo", "mistralai/pixtral-12b"]
@@ -68,6 +70,7 @@ def _observers(folder: Path) -> Mapping[str, Sequence[object]]:
     return {
         BASE: [],
         OURS: [Prometheus(CollectorRegistry()), LoggingPlugin()],
+        "one logger.info(), seven bare metrics": [_OneLine(), _Bare(CollectorRegistry())],
         "one logger.info()": [_OneLine()],
         "the log": [LoggingPlugin()],
         "Prometheus": [Prometheus(CollectorRegistry())],
@@ -82,6 +85,22 @@ class _OneLine:
     def orfallback_attempt_finished(self) -> None:
         """Write it."""
         logging.getLogger("orfallback").info("Successfully connected using model: %s", _MODELS[0])
+
+
+class _Bare:
+    """What prometheus-client takes for the same metrics by itself."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        from prometheus_client import Counter, Histogram
+
+        calls, tokens, cost = (Counter(f"bare_{each}", each, registry=registry) for each in ("calls", "tokens", "cost"))
+        seconds = Histogram("bare_seconds", "seconds", registry=registry)
+        self._count = calls.inc, calls.inc, tokens.inc, tokens.inc, cost.inc, seconds.observe, seconds.observe
+
+    def orfallback_attempt_finished(self) -> None:
+        """Count."""
+        for count in self._count:
+            count(0.1)
 
 
 def _chain(base_url: str, plugins: Sequence[object]) -> Chain:

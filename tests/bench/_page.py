@@ -32,7 +32,7 @@ def _tables(told: dict[str, Any]) -> list[str]:
         *(_judged(name, row) for name, row in judged.items()),
     ]
     for name, row in told["rows"].items():
-        if name == "complete()" or name.startswith("stream, "):
+        if name.startswith(("complete()", "stream, ")):
             lines += ["", f"**{name}**, CPU for each {row['unit']}:", "", *_everybody(row)]
     memory = told["rows"].get("memory after the import")
     if memory is not None:
