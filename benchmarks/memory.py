@@ -210,17 +210,11 @@ def _by_body(call: Call, outcome: Outcome, /) -> Verdict | None:
 
 def table(results: Mapping[str, tuple[Result, Result]]) -> str:
     """Return the results as a table, for a page or a terminal."""
-    lines = [
-        (
-            "| weather | requests a call: plain | memory | answered: plain | memory | by the first: plain | memory "
-            "| seconds a call: plain | memory |"
-        ),
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
+    lines = ["| weather | requests a call | answered | by the first | seconds a call |", "|---|--:|--:|--:|--:|"]
     for name, (plain, memory) in results.items():
         lines.append(
-            f"| {name} | {plain.requests:.3f} | {memory.requests:.3f} | {plain.answered:.2%} | {memory.answered:.2%} "
-            f"| {plain.first:.0%} | {memory.first:.0%} | {plain.lasted:.2f} | {memory.lasted:.2f} |"
+            f"| {name} | {plain.requests:.3f} → {memory.requests:.3f} | {plain.answered:.1%} → {memory.answered:.1%} "
+            f"| {plain.first:.0%} → {memory.first:.0%} | {plain.lasted:.2f} → {memory.lasted:.2f} |"
         )
     return "\n".join(lines)
 
