@@ -15,6 +15,8 @@ import requests
 from django.conf import settings
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.test import RequestFactory, override_settings
 from django.views.debug import SafeExceptionReporterFilter
 from gateways import KEY
@@ -186,6 +188,24 @@ def test_a_response_that_nobody_reads_ends_the_answer(views: Any, sim: Simulator
     # Kept until here, so that it was no garbage collector that closed it.
     assert response.status_code == 200
     assert [received.model for received in sim.left_early] == [GOOD]
+
+
+def test_a_stream_with_an_encoding_is_not_collected(views: Any, sim: Simulator) -> None:
+    """With ``Content-Encoding: identity`` Django's compression lets an event out before the model says the next one."""
+    gate = Gate()
+    sim.script(GOOD, answer("one two", gate=gate, role_first=False))
+
+    def told(request: HttpRequest) -> HttpResponseBase:
+        response: HttpResponseBase = views.stream(request)
+        response["Content-Encoding"] = "identity"
+        return response
+
+    response = GZipMiddleware(told)(RequestFactory().post("/stream", QUESTION, headers={"Accept-Encoding": "gzip"}))
+    parts = iter(response)
+    assert next(parts) == b'event: text\ndata: "one "\n\n'
+    gate.open(5)
+    assert list(parts) == [b'event: text\ndata: "two"\n\n', b'event: done\ndata: "stop"\n\n']
+    response.close()
 
 
 def test_an_error_page_shows_no_key(views: Any, sim: Simulator) -> None:

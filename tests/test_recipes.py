@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from recipes import DOCS, RECIPES
 
-PAGES = sorted((DOCS / "how-to").glob("*.md"))
-INCLUDED = re.compile(r"^```\{literalinclude\} (\S+)\n:language: python\n```$", re.MULTILINE)
+PAGES = [*sorted((DOCS / "how-to").glob("*.md")), *sorted((DOCS / "tutorials").glob("*.md"))]
+INCLUDED = re.compile(r"^```\{literalinclude\} (\S+)\n:language: (?:python|html|nginx)\n```$", re.MULTILINE)
 LINK = re.compile(r"\]\((\.\./examples/[^)]+)\)")
 
 
 def names() -> list[str]:
     """Return every recipe; what makes a directory a package and holds nothing is none."""
-    return sorted(path.relative_to(RECIPES).as_posix() for path in RECIPES.rglob("*.py") if path.stat().st_size)
+    found = (path for path in RECIPES.rglob("*") if path.suffix in (".py", ".html", ".conf") and path.stat().st_size)
+    return sorted(path.relative_to(RECIPES).as_posix() for path in found)
 
 
 def included(page: Path) -> list[Path]:
@@ -42,9 +43,9 @@ def test_a_page_links_what_it_includes(page: Path) -> None:
 
 
 def test_the_index_links_every_page() -> None:
-    """Every how-to page is linked from the index."""
+    """Every how-to page and tutorial is in a table of contents of the index."""
     index = (DOCS / "index.md").read_text(encoding="utf-8")
-    assert [page.name for page in PAGES if f"(how-to/{page.name})" not in index] == []
+    assert [page.name for page in PAGES if f"<{page.parent.name}/{page.stem}>" not in index] == []
 
 
 def test_every_recipe_is_run_by_a_test() -> None:
