@@ -159,6 +159,12 @@ def test_anchors_are_told_apart() -> None:
     assert sorted(found) == sorted(set(found))
 
 
+def test_links_within_the_page_lead_somewhere() -> None:
+    """Each link of the page to itself names one of its headings."""
+    headings = {slug(title) for title in re.findall(r"^##+ (.+)$", TEXT, re.MULTILINE)}
+    assert {*re.findall(r"\]\(#([^)]+)\)", TEXT)} <= headings
+
+
 # -- what the source says --
 
 
