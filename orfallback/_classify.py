@@ -134,7 +134,7 @@ def _unfit(s: Signal) -> bool:
     # The model is there, for others: it lacks what this call has, or may not be asked by this account.
     if s.is_any("privacy_restricted", "constraint_filtered"):
         return True
-    words = ("that support", "data policy", "allowed providers", "requested are available matching")
+    words = ("that support", "that can handle", "data policy", "allowed providers", "requested are available matching")
     return s.status == 404 and s.says(*words)
 
 

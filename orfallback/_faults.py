@@ -49,6 +49,9 @@ def cut_by(error: Exception, watch: Watch) -> Cut:
     if any(isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE) for cause in causes):
         # Whatever it was that could not be opened, a file for TLS or a socket: no set-up is wrong.
         return Cut(Fault.CONNECT, "too many open files")
+    if any(isinstance(cause, requests.exceptions.InvalidSchema) and "SOCKS" in str(cause) for cause in causes):
+        # The URL is sound; requests says so of the proxy's where PySocks is not installed.
+        return Cut(Fault.PROXY, 'a SOCKS proxy needs a package: pip install "requests[socks]"')
     for kinds, fault, words in _TABLE:
         for cause in causes:
             if isinstance(cause, kinds):

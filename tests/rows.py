@@ -187,6 +187,12 @@ STATUSES = [
         status=404,
     ),
     Row(
+        "14a 404 for parameters",
+        said(404, "No endpoints found that can handle the requested parameters."),
+        R.UNSUPPORTED,
+        status=404,
+    ),
+    Row(
         "14a 404 for a data policy",
         said(404, "No endpoints found matching your data policy (Free model training)."),
         R.UNSUPPORTED,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import trustme
 from places import bad_label, plain_port
 
@@ -173,6 +174,22 @@ def test_a_dead_proxy(
     sentence, mend = mistaken(command, *arguments)
     assert sentence == f"The proxy 127.0.0.1:{closed_port} to openrouter.ai failed"
     assert mend == f"It is set by {variable}: correct it, unset it, or add the host to NO_PROXY"
+
+
+@pytest.mark.parametrize("arguments", ASKING)
+def test_a_proxy_that_speaks_socks(
+    arguments: tuple[str, ...], keyed: Simulator, command: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A SOCKS proxy for which a package is missing is told with what to install."""
+
+    def missing(*_: object, **__: object) -> None:
+        raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
+
+    monkeypatch.setattr("requests.adapters.SOCKSProxyManager", missing)
+    monkeypatch.setenv("ALL_PROXY", "socks5h://me:CANARYKEY@model.example:1080")
+    sentence, mend = mistaken(command, *arguments, "--base-url", "http://endpoint.example/v1")
+    assert sentence == "The proxy model.example:1080 to endpoint.example speaks SOCKS"
+    assert "requests[socks]" in mend
 
 
 @pytest.mark.parametrize("arguments", ASKING)

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import requests
 from places import (
     bad_label,
     full_backlog,
@@ -83,6 +84,21 @@ def test_dead_proxy(sim: Simulator, clock: FakeClock, monkeypatch: pytest.Monkey
     assert "proxy" in caught.value.attempts[0].message or "refused" in caught.value.attempts[0].message
     assert "PROXYSECRET" not in repr(caught.value)
     assert len(caught.value.attempts) == 1
+
+
+def test_a_socks_proxy_without_its_package(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SOCKS proxy for which a package is missing is told as that: the URL, which requests names, is sound."""
+
+    def missing(*_: object, **__: object) -> None:
+        raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
+
+    monkeypatch.setattr("requests.adapters.SOCKSProxyManager", missing)
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:PROXYSECRET@127.0.0.1:1")
+    with Chain(["a/a", "b/b"], api_key=KEY, base_url="http://model.example/v1", clock=clock) as chain:
+        with pytest.raises(CallRejected, match=r"a SOCKS proxy needs a package: pip install") as caught:
+            chain.complete("hi")
+    assert [attempt.reason for attempt in caught.value.attempts] == [Reason.MISCONFIGURED]
+    assert "PROXYSECRET" not in repr(caught.value)
 
 
 def test_missing_ca_bundle(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:

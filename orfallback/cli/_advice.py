@@ -123,6 +123,8 @@ def _proxy(failure: Failure, settings: Settings) -> Advice:
     if found is None:
         return Advice(f"The proxy to {settings.host} failed{_said(failure)}", "See the proxy settings of this machine")
     variable, proxy = found
+    if "SOCKS" in failure.attempt.message:
+        return Advice(f"The proxy {proxy} to {settings.host} speaks SOCKS", _mends.SOCKS)
     sentence = f"The proxy {proxy} to {settings.host} failed"
     if failure.attempt.status == 407:
         sentence = f"The proxy {proxy} wants a login"

@@ -12,6 +12,9 @@ CREDITS = "https://openrouter.ai/settings/credits"
 BASE_URL = f"Write it like OpenRouter's, {DEFAULT_BASE_URL}: up to and without /chat/completions"
 
 
+#: What to do about a SOCKS proxy that requests cannot use yet.
+SOCKS = 'Install what it needs: pip install "requests[socks]"'
+
 #: What to say, and to do, where a plugin passes over every model.
 NOBODY = ("A plugin lets nobody be asked", "orfallback plugins shows who answers orfallback_admit")
 

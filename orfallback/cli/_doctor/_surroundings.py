@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orfallback.cli import _mends
 from orfallback.cli._doctor._finding import Finding
 from orfallback.cli._doctor._versions import version_of
 from orfallback.cli._settings import Settings
@@ -31,9 +32,7 @@ def _proxy(url: str) -> Finding:
         return Finding("ok", "proxy", f"none: the host is exempted by {exempt.variable}" if exempt else "none")
     found = f"{proxy.value}, set by {proxy.variable}"
     if wants_socks(url):
-        return Finding(
-            "problem", "proxy", f"{found}, speaks SOCKS", 'Install what it needs: pip install "requests[socks]"'
-        )
+        return Finding("problem", "proxy", f"{found}, speaks SOCKS", _mends.SOCKS)
     return Finding("ok", "proxy", found)
 
 
