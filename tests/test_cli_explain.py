@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -173,9 +174,41 @@ def test_what_is_shown(command: Commands) -> None:
         ["reaches", "MODEL: this model alone"],
         ["hint", "30 s"],
         ["then", "waits 2 s, asks mistralai/mistral-small-3.2-24b-instruct"],
-        ["rests", "nothing: a chain forgets between calls"],
+        ["rests", "this model for 30 s"],
         ["all", "ChainExhausted after 4 attempts and 6 s of waiting; worth another try in 30 s"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        pytest.param(["--status", "503"], "this model for 30 s", id="busy"),
+        pytest.param(["--status", "503", "--header", "Retry-After: 12"], "this model for 12 s", id="with a hint"),
+        pytest.param(["--status", "401"], "every model of the same endpoint and key for 30 s", id="a refused key"),
+        pytest.param(["--status", "400"], "nothing", id="about the call"),
+        pytest.param(["--status", "402", "--header", "Retry-After: 5"], "nothing", id="it answers the second time"),
+    ],
+)
+def test_what_rests(said: list[str], told: str, command: Commands) -> None:
+    """It tells what the chain's own memory would let rest for the next calls, and for how long."""
+    assert f"\nrests {told}\n" in re.sub(" +", " ", command("explain", *said).out)
+
+
+def test_all_free_models_rest(command: Commands) -> None:
+    """A limit of the free tier lets all of it rest, and nothing but the explanation is written."""
+    body = '{"error": {"message": "Rate limit exceeded: free-models-per-day"}}'
+    done = command("explain", *NAMED, "--status", "429", "--header", "Retry-After: 7200", "--body", "-", stdin=body)
+    assert "every :free model of the same endpoint for 2 h" in done.out
+    assert done.err == ""
+
+
+@pytest.mark.parametrize(("cooldown", "told"), [("10", "this model for 10 s"), ("none", "nothing: this chain forgets")])
+def test_the_chains_own_memory_counts(
+    cooldown: str, told: str, command: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long something rests is as the chain is set up; one without memory forgets."""
+    monkeypatch.setenv("ORFALLBACK_COOLDOWN", cooldown)
+    assert told in command("explain", "--status", "503").out
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n"])

@@ -31,6 +31,8 @@ _REACH = {
     Scope.CALL: "the call itself: no model would take it",
 }
 
+_WHAT = {"free": "every :free model of the same endpoint", "endpoint": "every model of the same endpoint and key"}
+
 
 @click.command(short_help="Say what a reply is taken for, and why.")
 @click.option("--status", type=click.IntRange(100, 999), metavar="CODE", help="The HTTP status; 200 by default.")
@@ -123,6 +125,14 @@ def _step(step: Step) -> str:
     return f"waits {span(step.waited)}, asks {step.model}" if step.waited else f"asks {step.model} at once"
 
 
+def _rests(course: Course) -> str:
+    if course.rests is None:
+        return "nothing: this chain forgets between calls"
+    if not course.rests.resting:
+        return "nothing"
+    return f"{_WHAT.get(course.rests.what, 'this model')} for {span(course.rests.resting)}"
+
+
 def _raised(course: Course) -> str:
     error = course.error
     if error is None:
@@ -148,7 +158,7 @@ def _show(console: Console, recording: Recording, course: Course, worst: Course)
             lines["hint"] = f"{span(verdict.retry_after)}{again}"
     lines["then"] = _then(course)
     if verdict is not None and not isinstance(course.error, StreamInterrupted):
-        lines["rests"] = "nothing: a chain forgets between calls"
+        lines["rests"] = _rests(course)
         lines["if all do so"] = _raised(worst)
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)

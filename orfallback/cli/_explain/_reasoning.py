@@ -6,12 +6,25 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from orfallback import Call, Chain, FallbackError, Outcome, Stream, Target, Verdict, default_classifier, hookimpl
+from orfallback import (
+    Call,
+    Chain,
+    Cooldown,
+    FallbackError,
+    Outcome,
+    Stream,
+    Target,
+    TargetHealth,
+    Verdict,
+    default_classifier,
+    hookimpl,
+)
 from orfallback._classify import Row, is_answer, row_for
 from orfallback._engine import run
 from orfallback._signal import Signal
 from orfallback.cli._explain._recording import Recording, good
 from orfallback.cli._rehearsal import rehearsal
+from orfallback.testing import FakeClock
 
 
 class Step(NamedTuple):
@@ -36,6 +49,7 @@ class Course:
     :ivar then: the attempts that follow.
     :ivar served: the model that answers in the end, or None.
     :ivar error: what the call raises, or None.
+    :ivar rests: what the first model's fault lets rest, and for how long; None if the chain remembers nothing.
     """
 
     first: str
@@ -45,6 +59,7 @@ class Course:
     then: tuple[Step, ...]
     served: str | None
     error: FallbackError | None
+    rests: TargetHealth | None
 
     @property
     def waited(self) -> float:
@@ -68,7 +83,9 @@ def follow(chain: Chain, recording: Recording, *, stream: bool, deadline: float,
         given = recording if everyone or not call.attempts else good(call)
         return given.outcome(call, target, clock)
 
-    hooks = chain.replace(cooldown=None, plugins=[judged]).plugin_manager.hooks()
+    memory = _fresh(chain, clock)
+    rehearsed = chain.replace(cooldown=memory, plugins=[judged])
+    hooks = rehearsed.plugin_manager.hooks()
     error: FallbackError | None = None
     try:
         answered = run(call, chain.targets, hooks, send, clock, rounds=1)
@@ -77,9 +94,21 @@ def follow(chain: Chain, recording: Recording, *, stream: bool, deadline: float,
         error, attempts = raised, raised.attempts
     then = tuple(Step(attempt.model, attempt.waited) for attempt in attempts[1:])
     served = attempts[-1].model if attempts and attempts[-1].ok and error is None else None
-    return Course(
-        attempts[0].model if attempts else "", judged.verdict, judged.row, judged.outcome, then, served, error
-    )
+    first = attempts[0].model if attempts else ""
+    rests = None
+    if memory is not None and first:
+        # What rests runs out while the others are waited for.
+        left = next(health for health in rehearsed.health.snapshot() if health.model == first)
+        rests = left._replace(resting=left.resting and left.resting + clock.monotonic() - call.started)
+    return Course(first, judged.verdict, judged.row, judged.outcome, then, served, error, rests)
+
+
+def _fresh(chain: Chain, clock: FakeClock) -> Cooldown | None:
+    """Return a memory like the chain's, which knows nothing yet and shares nothing; None if the chain has none."""
+    memory = chain.plugin_manager.get_plugin("cooldown")
+    if not isinstance(memory, Cooldown):
+        return None
+    return Cooldown(memory.seconds, longest=memory.longest, clock=clock)
 
 
 class _Judged:
