@@ -16,7 +16,8 @@ class Request(NamedTuple):
     :ivar body: JSON, encoded; b"" for a GET.
     :ivar headers: those of this attempt alone, without Authorization.
     :ivar secret: the key, or None.
-    :ivar bare: whether no key is to be sent at all, not even one that the application's session holds.
+    :ivar foreign: whether it goes elsewhere than where what the application's session holds lets it in: its keys,
+        cookies and certificate stay behind.
     :ivar method: POST, or GET to look something up.
     """
 
@@ -25,7 +26,7 @@ class Request(NamedTuple):
     body: bytes
     headers: Mapping[str, str]
     secret: Secret | None
-    bare: bool = False
+    foreign: bool = False
     method: str = "POST"
 
     def __repr__(self) -> str:

@@ -62,8 +62,8 @@ class Sender:
                 f"no key for OpenRouter: pass api_key, or set {_config.KEY_VARIABLE}, which Chain() reads for itself"
             )
             return Outcome(fault=Fault.NO_KEY, detail=detail, model=target.model, url=url)
-        # A key that the application's session brings is for the chain's own origin.
-        request = Request(target.model, url, body, headers, secret, bare=bare and origin != self._home)
+        # What the application's session brings to be let in is for the chain's own origin.
+        request = Request(target.model, url, body, headers, secret, foreign=origin != self._home)
         return self._wire.ask(request, stream=call.stream, deadline=call.deadline)
 
 

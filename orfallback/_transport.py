@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import socket
@@ -14,6 +15,7 @@ import requests.utils
 from requests.adapters import BaseAdapter
 
 from orfallback._request import Request
+from orfallback._secret import PERSONAL
 from orfallback._sockets import Limits, WatchedAdapter
 from orfallback._watch import Watch
 
@@ -137,13 +139,15 @@ class Transport:
     def _send_given(self, session: requests.Session, request: Request, watch: Watch) -> requests.Response:
         headers = {**_content_type(request), **request.headers}
         # A callable: a header would be replaced by an entry of .netrc.
-        auth = _keyless if request.bare else request.secret
+        auth = functools.partial(_let_in, request) if request.foreign else request.secret
         prepared = session.prepare_request(
             requests.Request(request.method, request.url, data=request.body or None, headers=headers, auth=auth)
         )
         # After the session's own hooks, before Session.send looks for a redirect.
         prepared.hooks["response"] = [*prepared.hooks.get("response", ()), _hide_redirect]
         settings: Any = session.merge_environment_settings(prepared.url or "", {}, True, None, None)
+        if request.foreign:
+            settings["cert"] = None
         _check_proxy(prepared.url or "", settings["proxies"])
         mine = sending.set(True)
         try:
@@ -209,10 +213,12 @@ def _or_none(seconds: float) -> float | None:
     return None if seconds == math.inf else max(seconds, 0.001)
 
 
-def _keyless(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Take off a key that the session brought: it was not given for this origin."""
-    request.headers.pop("Authorization", None)
-    return request
+def _let_in(request: Request, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Take off what the session brought to be let in, which was not meant for this origin; show the target's key."""
+    for name in [*prepared.headers]:
+        if PERSONAL.search(name) and name not in request.headers:
+            del prepared.headers[name]
+    return prepared if request.secret is None else request.secret(prepared)
 
 
 def _hide_redirect(response: requests.Response, **_: Any) -> None:

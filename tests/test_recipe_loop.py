@@ -156,6 +156,50 @@ def test_an_event_that_is_no_json_ends_the_loop(before: Any, after: Any, at: Sim
     assert gathered(after.stream(QUESTION)) == (HELLO, None)
 
 
+def test_no_choices_end_the_loop(before: Any, after: Any, at: Simulator) -> None:
+    """A failure that comes with ``"choices": null`` raises what the loop does not catch; the chain goes on."""
+    at.script(FIRST, error_in_200(shape="null_choices"))
+    with pytest.raises(TypeError, match="not subscriptable"):
+        before.ask(QUESTION)
+    assert after.ask(QUESTION) == HELLO
+
+
+def test_a_chunk_without_choices_begins_anew(before: Any, after: Any, at: Simulator, waits: list[float]) -> None:
+    """A whole answer whose last chunk has usage and no choices is asked for again, and shown twice and thrice."""
+    told = answer("Hi.", empty_choices_usage=True, done=False)
+    at.script(FIRST, told)
+    at.script(SECOND, answer("Hello."))
+    assert gathered(before.stream(QUESTION)) == ("Hi.Hi.Hi.Hello.", None)
+    at.script(FIRST, told)
+    assert gathered(after.stream(QUESTION)) == ("Hi.", None)
+
+
+SPACELESS = f'data:{{"choices":[{{"delta":{{"content":"{HELLO}"}},"finish_reason":"stop"}}]}}\n\ndata:[DONE]\n\n'
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param(reply({"choices": [{"message": {"content": HELLO}, "finish_reason": "stop"}]}), id="an answer"),
+        pytest.param(reply({"error": {"code": 502, "message": "Provider returned error"}}), id="an error"),
+        pytest.param(reply(SPACELESS, content_type="text/event-stream"), id="data: without a space"),
+    ],
+)
+def test_what_is_framed_otherwise_is_passed_over(odd: Behaviour, before: Any, after: Any, at: Simulator) -> None:
+    """JSON in place of a stream, and events without a space, are an empty answer to the loop; the chain reads both."""
+    at.script(FIRST, odd)
+    assert gathered(before.stream(QUESTION)) == ("", None)
+    assert gathered(after.stream(QUESTION)) == (HELLO, None)
+
+
+def test_it_waits_after_the_last_try(before: Any, at: Simulator, waits: list[float]) -> None:
+    """The loop waits before it asks another model, and before it gives up."""
+    at.default(status(503))
+    with pytest.raises(RuntimeError):
+        before.ask(QUESTION)
+    assert waits == [1, 2, 4, 1, 2, 4]
+
+
 def test_leaving_closes_the_connection(after: Any, at: Simulator) -> None:
     """Whoever leaves the chain's loop over the text closes the connection, as with the loop by hand."""
     at.script(FIRST, answer("one two three", gate=Gate(), role_first=False))

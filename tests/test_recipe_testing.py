@@ -48,3 +48,45 @@ def test_they_can_fail(project: Path) -> None:
     code, written = run_tests(project)
     assert code == 1
     assert re.findall(r"^FAILED test_assistant\.py::(\w+)", written, re.MULTILINE) == ["test_a_stream_breaks"]
+
+
+OUTSIDE = """
+import socket
+
+import pytest
+import requests
+
+from orfallback import Chain
+from orfallback.testing import Simulator
+
+
+def test_by_name():
+    requests.get("https://openrouter.ai/api/v1")
+
+
+def test_by_address():
+    with socket.socket() as here:
+        here.connect(("192.0.2.1", 80))
+
+
+def test_a_key_is_none(monkeypatch):
+    with pytest.raises(Exception, match="no key for OpenRouter"):
+        Chain().complete("Hi")
+
+
+def test_here(orfallback_simulator):
+    Chain("a/first", base_url=orfallback_simulator.base_url).complete("Hi")
+    Chain("a/first", base_url=orfallback_simulator.base_url.replace("127.0.0.1", "localhost")).complete("Hi")
+"""
+
+
+def test_no_test_leaves_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the fixture in conftest.py a test that connects elsewhere fails, and says where to; others do as before."""
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-or-a-real-key-0000")
+    shutil.copy(recipe("testing/no_network.py"), tmp_path / "conftest.py")
+    (tmp_path / "test_outside.py").write_text(OUTSIDE, encoding="utf-8")
+    code, written = run_tests(tmp_path)
+    assert code == 1
+    assert re.search(r"^2 failed, 2 passed in ", written, re.MULTILINE), written
+    assert "this test would connect to 192.0.2.1" in written
+    assert "this test would connect to openrouter.ai" in written

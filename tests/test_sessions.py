@@ -83,6 +83,77 @@ def test_its_key_stays_at_the_chains_origin(sim: Simulator, session: requests.Se
     assert [request.key_digest for request in sim.requests] == [digest(OWN)]
 
 
+@pytest.mark.parametrize("name", ["api-key", "X-Api-Key", "Cookie", "X-Session-Id", "X-Goog-Api-Key"])
+@pytest.mark.parametrize("key", [None, KEY])
+def test_nor_does_whatever_else_lets_it_in(
+    name: str, key: str | None, sim: Simulator, session: requests.Session, clock: FakeClock
+) -> None:
+    """A header of the session that is a key by another name, such as Azure's, stays there, too; all others go along."""
+    session.headers.update({name: OWN, "X-Title": "An application"})
+    with Simulator() as elsewhere:
+        sim.default(status(502))
+        targets: list[str | Target] = ["a/a", Target("b/b", elsewhere.base_url, api_key=key)]
+        with Chain(targets, base_url=sim.base_url, session=session, clock=clock) as chain:
+            assert chain.complete("hi").model == "b/b"
+        (there,) = elsewhere.requests
+    (here,) = sim.requests
+    assert here.headers[name.lower()] == OWN
+    assert name.lower() not in there.headers
+    assert there.key_digest == (None if key is None else digest(key))
+    assert here.headers["x-title"] == there.headers["x-title"] == "An application"
+
+
+def test_its_cookies_stay_there(sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
+    """A cookie of the session that names no host is for the chain's own origin."""
+    session.cookies.set("sid", OWN)
+    with Simulator() as elsewhere:
+        sim.default(status(502))
+        targets: list[str | Target] = ["a/a", Target("b/b", elsewhere.base_url)]
+        with Chain(targets, base_url=sim.base_url, session=session, clock=clock) as chain:
+            assert chain.complete("hi").model == "b/b"
+        assert ["cookie" in request.headers for request in elsewhere.requests] == [False]
+    assert [request.headers["cookie"] for request in sim.requests] == [f"sid={OWN}"]
+
+
+def test_its_certificate_stays_there(sim: Simulator, clock: FakeClock) -> None:
+    """A client's certificate of the session is shown to the chain's own origin alone."""
+    shown = []
+
+    class Noting(HTTPAdapter):
+        def send(self, request: Any, *args: Any, cert: Any = None, **kwargs: Any) -> requests.Response:
+            shown.append(cert)
+            return super().send(request, *args, **kwargs)
+
+    with requests.Session() as session, Simulator() as elsewhere:
+        session.cert = "client.pem"
+        session.mount("http://", Noting())
+        sim.default(status(502))
+        targets: list[str | Target] = ["a/a", Target("b/b", elsewhere.base_url)]
+        with Chain(targets, base_url=sim.base_url, session=session, clock=clock) as chain:
+            assert chain.complete("hi").model == "b/b"
+    assert shown == ["client.pem", None]
+
+
+def test_a_plugin_may_send_a_key_elsewhere(sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
+    """What a plugin sets for one attempt goes where the attempt goes, whatever the session holds under that name."""
+
+    class Keys:
+        def orfallback_prepare(self, target: Target, headers: Any) -> None:
+            if target.model == "b/b":
+                headers["api-key"] = KEY
+                headers["Authorization"] = f"Bearer {KEY}"
+
+    session.headers["api-key"] = OWN
+    session.auth = ("me", OWN)
+    with Simulator() as elsewhere:
+        sim.default(status(502))
+        targets: list[str | Target] = ["a/a", Target("b/b", elsewhere.base_url)]
+        with Chain(targets, base_url=sim.base_url, session=session, clock=clock, plugins=[Keys()]) as chain:
+            assert chain.complete("hi").model == "b/b"
+        assert [request.headers["api-key"] for request in elsewhere.requests] == [KEY]
+        assert [request.key_digest for request in elsewhere.requests] == [digest(KEY)]
+
+
 def test_the_chains_key_goes_before_its_own(sim: Simulator, session: requests.Session, clock: FakeClock) -> None:
     """A key given to the chain is the one that is sent."""
     with Chain(TWO, api_key=KEY, base_url=sim.base_url, session=session, clock=clock) as chain:

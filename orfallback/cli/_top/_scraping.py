@@ -43,7 +43,7 @@ class Page:
         parts = urlsplit(url)
         self.name = shown(f"{parts.netloc}{parts.path}")
         self._patience = patience
-        self._request = Request("", url, b"", {"Accept": _ACCEPT}, token, bare=token is None, method="GET")
+        self._request = Request("", url, b"", {"Accept": _ACCEPT}, token, foreign=True, method="GET")
         session = requests.Session()
         session.headers["User-Agent"] = f"orfallback {session.headers['User-Agent']!s}"
         # A proxy would look for the address on its own machine.
