@@ -51,6 +51,8 @@ class FallbackAdapter(BaseAdapter):
         """Return an adapter for one request of a session, whose own adapter sends.
 
         :param session: whether it trusts the environment counts for targets elsewhere, too.
+        :param chain: whom to ask, and how.
+        :param inner: what sends.
         """
         adapter = cls(chain, inner)
         adapter._trust_env = session.trust_env

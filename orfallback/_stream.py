@@ -165,8 +165,9 @@ class Stream:
                     raise
 
     def read(self) -> Completion:
-        """Read to the end, and return the whole answer, with what was iterated before; again, if it was read already.
+        """Read to the end.
 
+        :returns: the whole answer, with what was iterated before; the same again, if it was read already.
         :raises StreamInterrupted: when the stream breaks.
         :raises requests.exceptions.StreamConsumedError: if it broke before, or was closed.
         """

@@ -62,7 +62,8 @@ def answer(
     :param done: whether the stream ends with ``[DONE]``.
     :param model: the model that claims to have answered; None for the one asked for.
     :param provider: the host that claims to have answered.
-    :param framing: how the body is put on the wire.
+    :param framing: how the body is put on the wire: "chunked", "gzip" (compressed, in chunks), "length", "close"
+        (ended by the connection's end) or "byte" (chunks of one byte).
     :param gate: waited for before each data event but the first, ``[DONE]`` included.
     :param comments: number of keep-alive comments that come first.
     :param role_first: whether the stream begins with an empty delta.
@@ -144,7 +145,8 @@ def reply(
     :param content_type: value of the Content-Type header.
     :param headers: further headers.
     :param leading: bytes before the body, such as keep-alive newlines.
-    :param framing: how the body is put on the wire.
+    :param framing: how the body is put on the wire: "chunked", "gzip" (compressed, in chunks), "length", "close"
+        (ended by the connection's end) or "byte" (chunks of one byte).
     """
     one_of("framing", framing, Framing)
     steps = [leading, to_bytes(body)]
@@ -207,7 +209,8 @@ def events(
 
     :param items: a dict is sent as an event with JSON, text as an event, bytes as they are; a number is a
         pause in seconds, a Gate is waited for, an End ends the connection there.
-    :param framing: how the body is put on the wire.
+    :param framing: how the body is put on the wire: "chunked", "gzip" (compressed, in chunks), "length", "close"
+        (ended by the connection's end) or "byte" (chunks of one byte).
     :param end: how the connection ends after the last item; None ends the body as its framing demands.
     :param pace: seconds between two items that are sent.
     :param gate: waited for before each item that is sent but the first.
