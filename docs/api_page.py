@@ -1,4 +1,4 @@
-"""Writes ``reference/api.md``: every public name once, in groups. Run it from anywhere; a test holds that it is current."""
+"""Writes ``reference/api.md``: every public name once, in groups. Run it anywhere; a test holds that it is current."""
 
 from __future__ import annotations
 
@@ -43,15 +43,18 @@ GROUPS = (
     Group(
         "Memory", "orfallback",
         ("Cooldown", "Health", "TargetHealth", "Store", "MemoryStore", "SQLiteStore", "RedisStore", "StoreError"),
-        "What rests, and for how long: [memory](../explanation/memory.md). The stores that come with the library have the methods\n"
-        "of `Store`, and those that are listed with them.",
+        "What rests, and for how long: [memory](../explanation/memory.md). The stores that come with the library\n"
+        "have the methods of `Store`, and those that are listed with them.",
     ),
     Group("A store by its URL", "orfallback.stores", ("store_from_url",)),
     Group(
         "Plugins that come with it", "orfallback", ("LoggingPlugin", "Fit", "LowestLatency", "Sticky", "hookimpl"),
         "What they implement are [hooks](hooks.md), which a chain calls and nobody else.",
     ),
-    Group("The call log", "orfallback.plugins.call_log", ("CallLog",), "How to use it: [a log of calls](../how-to/call-log.md)."),
+    Group(
+        "The call log", "orfallback.plugins.call_log", ("CallLog",),
+        "How to use it: [a log of calls](../how-to/call-log.md).",
+    ),
     Group(
         "Prometheus", "orfallback.plugins.prometheus", ("Prometheus", "metrics_app"),
         "How to use it: [Prometheus and Grafana](../how-to/prometheus.md). Needs `orfallback[prometheus]`.",
@@ -82,9 +85,9 @@ GROUPS = (
 HEAD = """\
 # The API
 
-The sections say which module a name is imported from; each is loaded when it is first used. What a plugin may be told and may
-decide has a page of its own: [the hooks](hooks.md). So do [the command line](command-line.md) and
-[settings and environment](configuration.md).
+Every public class and function, by what it is for. The sections say which module a name is imported from; each is
+loaded when it is first used. What a plugin may be told and may decide has a page of its own: [the hooks](hooks.md). So
+do [the command line](command-line.md) and [settings and environment](configuration.md).
 
 <!-- Written by docs/api_page.py. -->
 """
@@ -96,7 +99,9 @@ def page() -> str:
     for group in GROUPS:
         lines += [f"## {group.title}", "", f"From `{group.module}`.{f' {group.text}' if group.text else ''}", ""]
         lines += ["| | |", "|---|---|"]
-        lines += [f"| [`{name}`](#{group.module}.{name}) | {_first_sentence(group.module, name)} |" for name in group.names]
+        lines += [
+            f"| [`{name}`](#{group.module}.{name}) | {_first_sentence(group.module, name)} |" for name in group.names
+        ]
         lines.append("")
         for name in group.names:
             lines += ["```{eval-rst}", *_directive(group.module, name), "```", ""]
@@ -106,8 +111,8 @@ def page() -> str:
 def members(found: type) -> list[str]:
     """Return the members of a class that the page shows, in their order in the source.
 
-    Not shown are hooks, which a chain alone calls; methods of a store that are those of ``Store``; and fields, which the
-    class's own text tells of.
+    Not shown are hooks, which a chain alone calls; methods of a store that are those of ``Store``; and fields, which
+    the class's own text tells of.
     """
     if issubclass(found, enum.Enum):
         return [member.name for member in found] + [name for name in _own(found) if name not in found.__members__]
@@ -158,18 +163,20 @@ def _first_sentence(module: str, name: str) -> str:
     """Return the first sentence that is said of a name, in Markdown."""
     found = getattr(importlib.import_module(module), name)
     plain = inspect.isclass(found) or inspect.isfunction(found)
-    text = inspect.cleandoc(vars(found)["__doc__"] if inspect.isclass(found) else found.__doc__) if plain else _said_of(module, name)
+    text = inspect.cleandoc(found.__doc__) if plain else _said_of(module, name)
     text = re.sub(r":\w+:`([^`]*)`", r"`\1`", text.split("\n\n")[0].replace("\n", " ")).replace("``", "`")
     return re.split(r"(?<=\.)\s+(?=[A-Z])|(?<=\.)$", text.split(": ``")[0])[0].replace("|", "\\|")
 
 
 def _said_of(module: str, name: str) -> str:
-    """Return what the source says of a name that is neither a class nor a function: above it, after ``#:``, or below it."""
+    """Return what the source says of what is no class or function: above it, after ``#:``, or below it."""
     home = _home(module, name)
     source = inspect.getsource(home)
     lines, body = source.splitlines(), ast.parse(source).body
     for node, following in zip(body, [*body[1:], None], strict=True):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         if [target.id for target in targets if isinstance(target, ast.Name)] != [name]:
             continue
         above = lines[node.lineno - 2]

@@ -1,6 +1,6 @@
 """How the documentation is built: ``python -m sphinx -W --keep-going -b html docs docs/_build/html``.
 
-It needs no network. What names of other projects link to is found out in ``site_extension.py``, and no inventory is fetched.
+It needs no network: what names of other projects link to, ``site_extension.py`` knows.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "site_extension"]
 root_doc = "index"
 exclude_patterns = ["_build", "examples/*/[!R]*", "examples/instance"]
 highlight_language = "text"
+smartquotes = False
 
 nitpicky = True
 nitpick_ignore = [
@@ -39,8 +40,18 @@ html_css_files = ["site.css"]
 html_theme_options = {
     "light_logo": "icon.svg",
     "dark_logo": "icon.svg",
-    "light_css_variables": {"color-brand-primary": "#1f6f5c", "color-brand-content": "#1f6f5c"},
-    "dark_css_variables": {"color-brand-primary": "#6fc7b0", "color-brand-content": "#6fc7b0"},
+    "light_css_variables": {
+        "color-brand-primary": "#1f6f5c",
+        "color-brand-content": "#1f6f5c",
+        "color-brand-visited": "#1f6f5c",
+        "color-highlight-on-target": "#e6f3ee",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#6fc7b0",
+        "color-brand-content": "#6fc7b0",
+        "color-brand-visited": "#6fc7b0",
+        "color-highlight-on-target": "#1b3029",
+    },
 }
 html_show_sphinx = False
 

@@ -1,4 +1,4 @@
-"""The documentation for assistants: ``llms.txt``, a line for each page, and ``llms-full.txt``, all pages one after the other.
+"""The documentation for assistants: ``llms.txt``, a line for each page, and ``llms-full.txt``, all pages in one.
 
 The pages are those of the toctrees, in their order. Nothing here needs Sphinx.
 """
@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 TITLE = "orfallback"
 HEAD = (
-    "Keeps chats alive when an LLM is busy: automatic fallback between models for synchronous Python applications that use\n"
-    "requests. OpenRouter, or any OpenAI-compatible endpoint; whole answers and streams."
+    "Keeps chats alive when an LLM is busy: automatic fallback between models for synchronous Python applications\n"
+    "that use requests. OpenRouter, or any OpenAI-compatible endpoint; whole answers and streams."
 )
 FULL = "llms-full.txt"
 
@@ -22,6 +22,8 @@ _TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$\n?", re.MULTILINE | re.DOTAL
 _CAPTION = re.compile(r"^:caption: (.*)$", re.MULTILINE)
 _ENTRY = re.compile(r"^(?:(?P<title>[^:\n].*?) <)?(?P<name>[\w./-]+)>?$", re.MULTILINE)
 _INCLUDE = re.compile(r"^```\{include\} (?P<path>\S+)\n(?P<options>.*?)^```$", re.MULTILINE | re.DOTALL)
+# As Sphinx writes headings into text.
+_HEADING = re.compile(r"^(\S.*)\n([*=])\2{2,}$", re.MULTILINE)
 _COMMENT = re.compile(r"^<!--.*?-->\n*", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1`*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(!?\[(?:[^\]\[]|\[[^\]]*\])*\])\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
@@ -66,17 +68,17 @@ def _included(file: Path, text: str) -> str:
     """Put what a page includes in its place; links of an included file are made relative to the page."""
 
     def put(match: re.Match[str]) -> str:
-        path = (file.parent / match["path"]).resolve()
-        above = "docs/"
-        base = posixpath.relpath(".", Path(file.parent).relative_to(path.parent / above).as_posix() or ".")
-        taken = path.read_text(encoding="utf-8")
-        return _relinked(taken, lambda target: posixpath.normpath(posixpath.join(base, _below(target, above))))
+        taken = file.parent / match["path"]
+        folder = posixpath.relpath(taken.parent.as_posix(), file.parent.as_posix())
+        text = taken.read_text(encoding="utf-8")
+        return _relinked(text, lambda target: _nearest(file.parent, posixpath.join(folder, target)))
 
     return _INCLUDE.sub(put, text)
 
 
-def _below(target: str, folder: str) -> str:
-    return target.removeprefix(folder) if target.startswith(folder) else f"../{target}"
+def _nearest(folder: Path, target: str) -> str:
+    """Return a relative path without ways down that lead up again."""
+    return posixpath.relpath(posixpath.join(folder.as_posix(), target), folder.as_posix())
 
 
 def index(pages: Iterable[Page]) -> str:
@@ -84,7 +86,13 @@ def index(pages: Iterable[Page]) -> str:
 
     :param pages: the pages, in order.
     """
-    lines = [f"# {TITLE}", "", *(f"> {line}" for line in HEAD.splitlines()), "", f"All pages in one file: [{FULL}]({FULL})."]
+    lines = [
+        f"# {TITLE}",
+        "",
+        *(f"> {line}" for line in HEAD.splitlines()),
+        "",
+        f"All pages in one file: [{FULL}]({FULL}).",
+    ]
     caption = ""
     for page in pages:
         if page.caption != caption:
@@ -108,7 +116,7 @@ def about(page: Page) -> str:
     else:
         return _title(page.text)
     plain = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", plain)
-    return re.split(r"(?<=[.!?])\s+(?=[A-Z`*\"])|:$", plain.rstrip(":") if plain.endswith(":") else plain)[0]
+    return re.split(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s", plain)[0].rstrip(":")
 
 
 def full(pages: Iterable[Page], rendered: Callable[[str], str]) -> str:
@@ -122,7 +130,7 @@ def full(pages: Iterable[Page], rendered: Callable[[str], str]) -> str:
 
 def _whole(page: Page, rendered: Callable[[str], str]) -> str:
     if "```{eval-rst}" in page.text:
-        return rendered(page.name).strip()
+        return _HEADING.sub(lambda match: f"{'#' * (1 + '*='.index(match[2]))} {match[1]}", rendered(page.name).strip())
     folder = posixpath.dirname(page.name)
 
     def from_the_first(target: str) -> str:

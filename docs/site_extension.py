@@ -1,12 +1,13 @@
 """What Sphinx has to know of this project beyond its settings.
 
-Links that leave ``docs/`` lead to the page that shows the file, names of other projects to those projects' own pages, signatures
-show what a caller may give, and at the end two files for assistants are written (``llms.py``).
+Links that leave ``docs/`` lead to the page that shows the file, names of other projects to those projects' own pages.
+Signatures show what a caller may give. At the end two files for assistants are written (``llms.py``).
 """
 
 from __future__ import annotations
 
 import importlib
+import operator
 import re
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ import llms
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
-from sphinx.domains.python import PythonDomain, PyObject
+from sphinx.domains.python import PyObject
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 from sphinx.writers.text import TextTranslator
@@ -35,8 +36,11 @@ PROJECTS = {
     "urllib3": "https://urllib3.readthedocs.io/en/stable/reference/index.html",
 }
 
-# What annotations alone import is told apart from the rest by nobody but type checkers.
-ANNOTATED = {"CollectorRegistry": "prometheus_client.CollectorRegistry", "WSGIApplication": "wsgiref.types.WSGIApplication"}
+# Names that annotations alone import, and what they are.
+ANNOTATED = {
+    "CollectorRegistry": "prometheus_client.CollectorRegistry",
+    "WSGIApplication": "wsgiref.types.WSGIApplication",
+}
 
 # The chain makes these; who reads the page does not, or only calls them.
 _MADE_ELSEWHERE = {"orfallback.Stream"}
@@ -66,7 +70,9 @@ def lead_back(app: Sphinx, doctree: nodes.document) -> None:
             link["reftarget"], link["reftargetid"] = SHOWN[target.name], None
 
 
-def lead_elsewhere(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: nodes.Element) -> nodes.Element | None:
+def lead_elsewhere(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: nodes.Element
+) -> nodes.Element | None:
     """Find the page of another project that tells of a name; None, and so a warning, where there is no such name."""
     if node.get("refdomain") != "py":
         return None
@@ -86,8 +92,7 @@ def lead_elsewhere(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown
 
 def _public_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: nodes.Element) -> nodes.Element | None:
     """Find what a name of a private module is called in public."""
-    domain = env.get_domain("py")
-    assert isinstance(domain, PythonDomain)
+    domain: Any = env.get_domain("py")
     last = node["reftarget"].rpartition(".")[2]
     for public in (f"orfallback.{last}", f"orfallback.testing.{last}"):
         if public in domain.objects:
@@ -97,18 +102,17 @@ def _public_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: 
 
 def _module_of(name: str) -> str | None:
     """Return the module that a name is of, if there is one that has it."""
-    module, _, rest = name.rpartition(".")
-    while module:
-        try:
-            found: Any = importlib.import_module(module)
-            for part in rest.split("."):
-                found = getattr(found, part)
-        except (ImportError, AttributeError):
-            module, _, more = module.rpartition(".")
-            rest = f"{more}.{rest}"
-        else:
-            return module
-    return None
+    parts = name.split(".")
+    modules = (".".join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
+    return next((module for module in modules if _has(module, name.removeprefix(f"{module}."))), None)
+
+
+def _has(module: str, name: str) -> bool:
+    try:
+        operator.attrgetter(name)(importlib.import_module(module))
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def show_signature(
@@ -148,5 +152,3 @@ def write_for_assistants(app: Sphinx, error: Exception | None) -> None:
     output = Path(app.outdir)
     (output / "llms.txt").write_text(llms.index(pages), encoding="utf-8")
     (output / "llms-full.txt").write_text(llms.full(pages, rendered), encoding="utf-8")
-
-

@@ -70,6 +70,7 @@ def answer(
     :param empty_choices_usage: whether the usage chunk has an empty list of choices.
     :param headers: further headers.
     :param line_end: line end of the stream's events.
+    :raises ValueError: for a framing that there is not.
     """
     one_of("framing", framing, Framing)
     speech = Speech(
@@ -115,6 +116,7 @@ def status(
     :param message: the envelope's message; None for what OpenRouter says with this status.
     :param metadata: the envelope's metadata.
     :param content_type: value of the Content-Type header.
+    :raises ValueError: for a code that has not three digits.
     """
 
     if not 100 <= code <= 999:
@@ -147,6 +149,7 @@ def reply(
     :param leading: bytes before the body, such as keep-alive newlines.
     :param framing: how the body is put on the wire: "chunked", "gzip" (compressed, in chunks), "length", "close"
         (ended by the connection's end) or "byte" (chunks of one byte).
+    :raises ValueError: for a framing that there is not.
     """
     one_of("framing", framing, Framing)
     steps = [leading, to_bytes(body)]
@@ -178,6 +181,7 @@ def error_in_200(
     :param after: text that the model says before it fails.
     :param metadata: metadata of the error object.
     :param done: whether a stream still ends with ``[DONE]``.
+    :raises ValueError: for a shape that there is not.
     """
     one_of("shape", shape, Shape)
     fault = error_object(code, message, metadata)
@@ -217,6 +221,7 @@ def events(
     :param headers: further headers.
     :param content_type: value of the Content-Type header.
     :param line_end: line end of the events.
+    :raises ValueError: for a framing that there is not.
     """
     one_of("framing", framing, Framing)
     written = [sse(item, line_end) if isinstance(item, dict | str) else item for item in items]
