@@ -20,7 +20,9 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "site_extension"]
 root_doc = "index"
 exclude_patterns = ["_build", "examples/*/[!R]*", "examples/instance"]
 highlight_language = "text"
-smartquotes = False
+pygments_dark_style = "github-dark"
+# Dashes alone: quotation marks stand for Python's in many places.
+smartquotes_action = "D"
 
 nitpicky = True
 nitpick_ignore = [
