@@ -108,6 +108,15 @@ def page() -> str:
     return "\n".join(lines)
 
 
+def found_as(name: str) -> Any:
+    """Return what a name means; the first part of it may be missing.
+
+    :param name: as the page shows it.
+    """
+    module, _, last = f"orfallback.{name.removeprefix('orfallback.')}".rpartition(".")
+    return getattr(importlib.import_module(module), last)
+
+
 def members(found: type) -> list[str]:
     """Return the members of a class that the page shows, in their order in the source.
 
@@ -135,14 +144,12 @@ def _own(found: type) -> list[str]:
 
 
 def _directive(module: str, name: str) -> Iterator[str]:
-    found = getattr(importlib.import_module(module), name)
+    found = found_as(f"{module}.{name}")
     if inspect.isfunction(found):
         yield f".. autofunction:: {module}.{name}"
     elif inspect.isclass(found):
         error = issubclass(found, BaseException)
-        # Sphinx stumbles over the signature of an exception that has none of its own.
-        own = "" if not error or "__init__" in vars(found) else "()"
-        yield f".. {'autoexception' if error else 'autoclass'}:: {module}.{name}{own}"
+        yield f".. {'autoexception' if error else 'autoclass'}:: {module}.{name}"
         if error:
             yield "   :show-inheritance:"
         shown = members(found)
@@ -153,22 +160,21 @@ def _directive(module: str, name: str) -> Iterator[str]:
         if getattr(found, "_is_protocol", False) and "__call__" in vars(found):
             yield "   :special-members: __call__"
     else:
-        yield f".. py:data:: {module}.{name}"
-        if isinstance(found, tuple):
-            yield f"   :value: {found!r}"
-        yield from ("", f"   {_said_of(module, name)}")
+        yield f".. autodata:: {module}.{name}"
+        if not isinstance(found, tuple):
+            yield "   :no-value:"
 
 
 def _first_sentence(module: str, name: str) -> str:
     """Return the first sentence that is said of a name, in Markdown."""
-    found = getattr(importlib.import_module(module), name)
+    found = found_as(f"{module}.{name}")
     plain = inspect.isclass(found) or inspect.isfunction(found)
-    text = inspect.cleandoc(found.__doc__) if plain else _said_of(module, name)
+    text = inspect.cleandoc(found.__doc__) if plain else said_of(module, name)
     text = re.sub(r":\w+:`([^`]*)`", r"`\1`", text.split("\n\n")[0].replace("\n", " ")).replace("``", "`")
     return re.split(r"(?<=\.)\s+(?=[A-Z])|(?<=\.)$", text.split(": ``")[0])[0].replace("|", "\\|")
 
 
-def _said_of(module: str, name: str) -> str:
+def said_of(module: str, name: str) -> str:
     """Return what the source says of what is no class or function: above it, after ``#:``, or below it."""
     home = _home(module, name)
     source = inspect.getsource(home)

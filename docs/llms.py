@@ -71,6 +71,9 @@ def _included(file: Path, text: str) -> str:
         taken = file.parent / match["path"]
         folder = posixpath.relpath(taken.parent.as_posix(), file.parent.as_posix())
         text = taken.read_text(encoding="utf-8")
+        for option, wanted in (("start-after", 2), ("end-before", 0)):
+            mark = re.search(rf'^:{option}: (["\']?)(.*)\1$', match["options"], re.MULTILINE)
+            text = text.partition(mark[2])[wanted] if mark else text
         return _relinked(text, lambda target: _nearest(file.parent, posixpath.join(folder, target)))
 
     return _INCLUDE.sub(put, text)

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import api_page
 import llms
 from docutils import nodes
 from sphinx.addnodes import pending_xref
@@ -56,6 +57,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", lead_back)
     app.connect("missing-reference", lead_elsewhere)
     app.connect("autodoc-process-signature", show_signature)
+    app.connect("autodoc-process-docstring", tell_of_data)
     app.connect("build-finished", write_for_assistants)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -63,11 +65,17 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def lead_back(app: Sphinx, doctree: nodes.document) -> None:
     """Let links to files of the repository's root lead to the pages that show them."""
     for link in doctree.findall(pending_xref):
-        if link.get("refdomain") != "doc":
+        target, _, anchor = link["reftarget"].partition("#")
+        if link.get("reftype") != "myst":
             continue
-        target = Path(link["reftarget"])
-        if target.parent == ROOT and target.name in SHOWN:
-            link["reftarget"], link["reftargetid"] = SHOWN[target.name], None
+        if link["refdomain"] == "doc" and Path(target).parent == ROOT:
+            name = Path(target).name
+        else:
+            # From one such file, which a page includes, to another.
+            name = target.removesuffix(".md")
+        if name in SHOWN:
+            link["refdomain"], link["reftarget"] = "doc", SHOWN[name]
+            link["reftargetid"] = link.get("reftargetid") or anchor or None
 
 
 def lead_elsewhere(
@@ -117,8 +125,10 @@ def _has(module: str, name: str) -> bool:
 
 def show_signature(
     app: Sphinx, what: str, name: str, found: Any, options: Any, signature: str | None, returned: str | None
-) -> tuple[str | None, str | None]:
+) -> tuple[str, str | None] | None:
     """Show what a caller may give: nothing of classes that nobody makes, and no names that only this library uses."""
+    if signature is None:
+        return None
     if what in ("class", "exception") and (
         name in _MADE_ELSEWHERE
         or getattr(found, "_is_protocol", False)
@@ -126,11 +136,25 @@ def show_signature(
         or (issubclass(found, BaseException) and "__init__" not in vars(found))
     ):
         return "", None
-    if signature is not None:
-        # No expression can be read from how a dataclass shows that it makes a default.
-        signature = _INNER.sub("", signature).replace("<factory>", "{}")
-        signature = re.sub(r"<function (\w+)>", r"\1", re.sub(r"= Timeouts\([^)]*\)", "= Timeouts()", signature))
-    return signature, returned
+    # No expression can be read from how a dataclass shows that it makes a default, or from a function.
+    signature = re.sub(r"<function (\w+)>", r"\1", _INNER.sub("", signature).replace("<factory>", "{}"))
+    return re.sub(r"= Timeouts\([^)]*\)", "= Timeouts()", signature), returned
+
+
+def tell_of_data(app: Sphinx, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
+    """Put what the source says of a name in the place of what its type says of itself."""
+    if what == "data":
+        module, _, last = name.rpartition(".")
+        lines[:] = [api_page.said_of(module, last), ""]
+
+
+class _Text(TextTranslator):
+    """Plain text, but for code, which stands between backquotes as it does in the other pages."""
+
+    def visit_literal(self, node: nodes.Element) -> None:
+        self.add_text("`")
+
+    depart_literal = visit_literal
 
 
 def write_for_assistants(app: Sphinx, error: Exception | None) -> None:
@@ -141,7 +165,7 @@ def write_for_assistants(app: Sphinx, error: Exception | None) -> None:
 
     def rendered(name: str) -> str:
         doctree = env.get_and_resolve_doctree(name, app.builder, prune_toctrees=False)
-        text = TextTranslator(doctree, app.builder)
+        text = _Text(doctree, app.builder)
         doctree.walkabout(text)
         return text.body
 

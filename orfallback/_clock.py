@@ -16,7 +16,7 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None:
         """Wait.
 
-        :param seconds: how long, 0 or more.
+        :param seconds: for so long; 0 or more.
         """
 
     def time(self) -> float:

@@ -94,8 +94,8 @@ class Recorder:
 def no_delay(call: Any, attempt: Any, /) -> float:
     """Wait for nothing between attempts: ``Chain(delay=no_delay)``.
 
-    :param call: the call.
-    :param attempt: the attempt that failed.
+    :param call: the call, which does not matter.
+    :param attempt: the attempt that failed, which does not matter, either.
     :returns: 0.
     """
     return 0.0
