@@ -45,9 +45,8 @@ llms = beside("llms")
 
 
 def prose(text: str) -> str:
-    """Return a page without its comments and blocks of code, its lines where they were."""
-    hidden = re.compile(r"^<!--.*?-->|^(`{3,}|~{3,}|:{3,}).*?^\1", re.MULTILINE | re.DOTALL)
-    text = hidden.sub(lambda match: "\n" * match[0].count("\n"), text)
+    """Return a page without its comments and blocks of code; what a directive such as a glossary holds is prose."""
+    text = re.sub(r"^<!--.*?-->", "", without_code(text), flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"(`+)(?:(?!\1).)+?\1", lambda match: re.sub(r"[\[\]()]", "x", match[0]), text)
 
 
@@ -60,8 +59,21 @@ def links(page: Path) -> Iterator[tuple[str, str]]:
 
 
 def without_code(text: str) -> str:
-    """Return a page without its blocks of code."""
-    return re.sub(r"^(`{3,}|~{3,}).*?^\1", "", text, flags=re.MULTILINE | re.DOTALL)
+    """Return a page without its blocks of code; what directives of prose hold stays."""
+    kept, fence, prose_fences = [], "", 0
+    for line in text.splitlines():
+        mark = re.match(r"(`{3,}|~{3,})(.*)", line)
+        if fence:
+            fence = "" if mark and mark[1].startswith(fence) and not mark[2].strip() else fence
+        elif mark and re.match(r"\{(glossary|note|tip|warning)\}", mark[2]):
+            prose_fences += 1
+        elif mark and prose_fences and not mark[2].strip():
+            prose_fences -= 1
+        elif mark:
+            fence = mark[1]
+        else:
+            kept.append(line)
+    return "\n".join([*kept, ""])
 
 
 def slug(heading: str) -> str:
@@ -109,12 +121,12 @@ def test_no_link_of_a_page_is_to_a_folder(page: Path) -> None:
 
 
 def test_a_broken_link_is_seen(tmp_path: Path) -> None:
-    """What the tests above look for is found: a link that breaks, and an anchor; one in code is none."""
+    """What the tests above look for is found, in a glossary, too: links and anchors that break; code has none."""
     page = tmp_path / "page.md"
-    page.write_text(
-        "# A `b` c\n\n[x](gone.md) [y](#a-b-c) [z](page.md#gone)\n\n```text\n[no](link.md)\n```\n`[no](link.md)`\n"
-    )
-    assert list(links(page)) == [("gone.md", ""), ("", "a-b-c"), ("page.md", "gone")]
+    code = "```text\n[no](link.md)\n```\n`[no](link.md)`\n"
+    terms = "```{glossary}\nterm\n  See [u](#gone).\n```\n"
+    page.write_text(f"# A `b` c\n\n[x](gone.md) [y](#a-b-c) [z](page.md#gone)\n\n{code}\n{terms}\n{code}")
+    assert list(links(page)) == [("gone.md", ""), ("", "a-b-c"), ("page.md", "gone"), ("", "gone")]
     assert anchors(page) == {"a-b-c"}
 
 
@@ -174,9 +186,8 @@ def test_links_in_one_page(tmp_path: Path) -> None:
     (tmp_path / "docs" / "a" / "b.md").write_text(
         "# B\n\nSee [i](../index.md#t), [x](x.py).\n\n```text\n[k](c.md)\n```\n"
     )
-    (tmp_path / "docs" / "a" / "news.md").write_text(
-        "```{include} ../../NEWS.md\n:relative-docs: docs/\n:end-before: Not\n```\n"
-    )
+    included = "```{include} ../../NEWS.md\n:relative-docs: docs/\n:end-before: Not\n```\n"
+    (tmp_path / "docs" / "a" / "news.md").write_text(included)
     first, second, third = llms.pages(tmp_path / "docs")
     assert (first.name, second.name, third.name) == ("index", "a/b", "a/news")
     assert third.text == "# News\n\nOf [b](b.md) and [the licence](../../LICENSE).\n\n\n"
