@@ -46,7 +46,7 @@ GROUPS = (
         "What rests, and for how long: [memory](../explanation/memory.md). The stores that come with the library\n"
         "have the methods of `Store`, and those that are listed with them.",
     ),
-    Group("A store by its URL", "orfallback.stores", ("store_from_url",)),
+    Group("More of stores", "orfallback.stores", ("store_from_url", "Guarded")),
     Group(
         "Plugins that come with it", "orfallback", ("LoggingPlugin", "Fit", "LowestLatency", "Sticky", "hookimpl"),
         "What they implement are [hooks](hooks.md), which a chain calls and nobody else.",

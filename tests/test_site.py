@@ -210,8 +210,7 @@ def public() -> dict[ModuleType, set[str]]:
     ours = {*orfallback.__all__} - {"__version__"}
     return {
         orfallback: ours,
-        # A cooldown puts each store that it is given into a Guarded; nobody else makes one.
-        stores: {*stores.__all__} - ours - {"Guarded"},
+        stores: {*stores.__all__} - ours,
         wsgi: {*wsgi.__all__},
         testing: {*testing.__all__},
         call_log: {*call_log.__all__},
