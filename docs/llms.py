@@ -24,6 +24,7 @@ _ENTRY = re.compile(r"^(?:(?P<title>[^:\n].*?) <)?(?P<name>[\w./-]+)>?$", re.MUL
 _INCLUDE = re.compile(r"^```\{include\} (?P<path>\S+)\n(?P<options>.*?)^```$", re.MULTILINE | re.DOTALL)
 # As Sphinx writes headings into text.
 _HEADING = re.compile(r"^(\S.*)\n([*=])\2{2,}$", re.MULTILINE)
+_TERM = re.compile(r"\{term\}`([^`<]+?)(?: <[^>`]*>)?`")
 _COMMENT = re.compile(r"^<!--.*?-->\n*", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1`*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(!?\[(?:[^\]\[]|\[[^\]]*\])*\])\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
@@ -111,7 +112,7 @@ def about(page: Page) -> str:
 
     :param page: the page.
     """
-    text = _FENCE.sub("", _COMMENT.sub("", page.text))
+    text = _TERM.sub(r"\1", _FENCE.sub("", _COMMENT.sub("", page.text)))
     for paragraph in text.split("\n\n"):
         plain = " ".join(paragraph.split())
         if plain and plain[0] not in "#|({:>-!":
@@ -140,7 +141,7 @@ def _whole(page: Page, rendered: Callable[[str], str]) -> str:
         path = posixpath.normpath(posixpath.join(folder, target))
         return f"{path[:-3]}.html" if path.endswith(".md") and not path.startswith("..") else path
 
-    text = _COMMENT.sub("", _TOCTREE.sub("", page.text))
+    text = _TERM.sub(r"\1", _COMMENT.sub("", _TOCTREE.sub("", page.text)))
     return _relinked(text, from_the_first).strip()
 
 

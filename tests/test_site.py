@@ -184,7 +184,7 @@ def test_links_in_one_page(tmp_path: Path) -> None:
     (tmp_path / "NEWS.md").write_text("# News\n\nOf [b](docs/a/b.md) and [the licence](LICENSE).\n\nNot this.\n")
     (tmp_path / "docs" / "index.md").write_text("# T\n\n```{toctree}\n:caption: C\n\nB <a/b>\nNews <a/news>\n```\n")
     (tmp_path / "docs" / "a" / "b.md").write_text(
-        "# B\n\nSee [i](../index.md#t), [x](x.py).\n\n```text\n[k](c.md)\n```\n"
+        "# B\n\nSee [i](../index.md#t), [x](x.py), {term}`ys <y>`.\n\n```text\n[k](c.md)\n```\n"
     )
     included = "```{include} ../../NEWS.md\n:relative-docs: docs/\n:end-before: Not\n```\n"
     (tmp_path / "docs" / "a" / "news.md").write_text(included)
@@ -192,9 +192,9 @@ def test_links_in_one_page(tmp_path: Path) -> None:
     assert (first.name, second.name, third.name) == ("index", "a/b", "a/news")
     assert third.text == "# News\n\nOf [b](b.md) and [the licence](../../LICENSE).\n\n\n"
     whole = llms.full([first, second, third], str)
-    assert "See [i](index.html#t), [x](a/x.py).\n\n```text\n[k](c.md)\n```" in whole
+    assert "See [i](index.html#t), [x](a/x.py), ys.\n\n```text\n[k](c.md)\n```" in whole
     assert "Of [b](a/b.html) and [the licence](../LICENSE)." in whole
-    assert llms.about(second) == "See i, x."
+    assert llms.about(second) == "See i, x, ys."
 
 
 # -- the page of the API --
