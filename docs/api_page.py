@@ -7,6 +7,7 @@ import enum
 import importlib
 import inspect
 import re
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -117,6 +118,14 @@ def found_as(name: str) -> Any:
     return getattr(importlib.import_module(module), last)
 
 
+def is_class(found: Any) -> bool:
+    """Tell whether something is a class; Python 3.10 takes ``Callable[...]`` for one.
+
+    :param found: anything.
+    """
+    return inspect.isclass(found) and not isinstance(found, types.GenericAlias)
+
+
 def members(found: type) -> list[str]:
     """Return the members of a class that the page shows, in their order in the source.
 
@@ -147,7 +156,7 @@ def _directive(module: str, name: str) -> Iterator[str]:
     found = found_as(f"{module}.{name}")
     if inspect.isfunction(found):
         yield f".. autofunction:: {module}.{name}"
-    elif inspect.isclass(found):
+    elif is_class(found):
         error = issubclass(found, BaseException)
         yield f".. {'autoexception' if error else 'autoclass'}:: {module}.{name}"
         if error:
@@ -168,7 +177,7 @@ def _directive(module: str, name: str) -> Iterator[str]:
 def _first_sentence(module: str, name: str) -> str:
     """Return the first sentence that is said of a name, in Markdown."""
     found = found_as(f"{module}.{name}")
-    plain = inspect.isclass(found) or inspect.isfunction(found)
+    plain = is_class(found) or inspect.isfunction(found)
     text = inspect.cleandoc(found.__doc__) if plain else said_of(module, name)
     text = re.sub(r":\w+:`([^`]*)`", r"`\1`", text.split("\n\n")[0].replace("\n", " ")).replace("``", "`")
     return re.split(r"(?<=\.)\s+(?=[A-Z])|(?<=\.)$", text.split(": ``")[0])[0].replace("|", "\\|")

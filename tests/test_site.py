@@ -233,7 +233,7 @@ def things() -> Iterator[Any]:
             found = getattr(module, name)
             if inspect.isfunction(found):
                 yield pytest.param(found, None, id=f"{group.module}.{name}")
-            elif inspect.isclass(found):
+            elif api_page.is_class(found):
                 yield pytest.param(found, None, id=f"{group.module}.{name}")
                 called = ["__call__"] if getattr(found, "_is_protocol", False) and "__call__" in vars(found) else []
                 for member in [*api_page.members(found), *called]:
