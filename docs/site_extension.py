@@ -23,7 +23,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 from sphinx.writers.text import TextTranslator
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 # Files in the root of the repository, and the pages that show them.
 SHOWN = {"README": "index", "CHANGELOG": "changelog", "SECURITY": "security-policy", "CONTRIBUTING": "contributing"}
 
