@@ -220,6 +220,7 @@ class Chain:
         :param messages: one user message, or a sequence of message objects.
         :param context: the host's own mapping for its plugins; never sent.
         :param params: further parameters, put into the JSON as they are.
+        :returns: the answer, with what was tried for it.
         :raises FallbackError: when no model answered.
         :raises TypeError: for messages or parameters that cannot be sent.
         :raises ValueError: likewise.
@@ -240,6 +241,7 @@ class Chain:
         :param messages: one user message, or a sequence of message objects.
         :param context: the host's own mapping for its plugins; never sent.
         :param params: further parameters, put into the JSON as they are.
+        :returns: the stream, which has begun.
         :raises FallbackError: when no model answered.
         :raises TypeError: for messages or parameters that cannot be sent.
         :raises ValueError: likewise.

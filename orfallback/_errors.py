@@ -23,6 +23,7 @@ from orfallback._verdict import Reason
 class FallbackError(requests.RequestException):
     """The call gave no answer; ``attempts`` lists what was tried.
 
+    :param message: what happened, in words; the rest becomes the attributes of the same names.
     :ivar attempts: every attempt, in order.
     :ivar reason: why the last attempt failed; None if none was made.
     :ivar retry_after: seconds until the soonest useful retry; None if asking again would not help.
@@ -59,6 +60,7 @@ class DeadlineExceeded(FallbackError, requests.Timeout):
 class StreamInterrupted(FallbackError, requests.ConnectionError):
     """A stream broke after its first content. Nothing was joined on from another model.
 
+    :param message: what happened, in words; the rest becomes the attributes of the same names.
     :ivar text: the text received before the break.
     """
 

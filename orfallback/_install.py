@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import requests
@@ -87,7 +88,7 @@ class _Installed:
                 _place.put(self._before)
 
 
-def install(chain: Chain | None = None) -> _Installed:
+def install(chain: Chain | None = None) -> AbstractContextManager[Chain]:
     """Let every request of this process that asks an endpoint of a chain for a completion fall back.
 
     It acts where ``requests.Session`` chooses the adapter that sends, so that ``requests.post``, sessions and their

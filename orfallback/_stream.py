@@ -29,6 +29,7 @@ class Stream:
     end of a ``with`` block or dropping it, closes the connection at once, which stops a paid generation. It is iterated
     once, in the process that made it, by one thread at a time.
 
+    :param answered: the call that it belongs to: :meth:`Chain.stream` makes streams, and nobody else.
     :ivar requested_model: the model that was asked.
     :ivar degraded: whether a plugin gave it as a last resort, and no model answered.
     """
@@ -165,8 +166,9 @@ class Stream:
                     raise
 
     def read(self) -> Completion:
-        """Read to the end, and return the whole answer, with what was iterated before; again, if it was read already.
+        """Read to the end.
 
+        :returns: the whole answer, with what was iterated before; the same again, if it was read already.
         :raises StreamInterrupted: when the stream breaks.
         :raises requests.exceptions.StreamConsumedError: if it broke before, or was closed.
         """

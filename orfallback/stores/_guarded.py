@@ -25,7 +25,8 @@ _LONGEST = 600.0
 class Guarded:
     """A store whose failures nobody notices: while it is down, the memory of this process stands in for it.
 
-    It has no lock: threads that find the store down at the same instant wait for it once each, and no longer.
+    A cooldown makes one of each store that it is given. It has no lock: threads that find the store down at the same
+    instant wait for it once each, and no longer.
 
     :param store: the real one.
     :param clock: for measuring.

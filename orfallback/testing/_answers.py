@@ -62,13 +62,15 @@ def answer(
     :param done: whether the stream ends with ``[DONE]``.
     :param model: the model that claims to have answered; None for the one asked for.
     :param provider: the host that claims to have answered.
-    :param framing: how the body is put on the wire.
+    :param framing: how the body is put on the wire: "chunked", "gzip" (compressed, in chunks), "length", "close"
+        (ended by the connection's end) or "byte" (chunks of one byte).
     :param gate: waited for before each data event but the first, ``[DONE]`` included.
     :param comments: number of keep-alive comments that come first.
     :param role_first: whether the stream begins with an empty delta.
     :param empty_choices_usage: whether the usage chunk has an empty list of choices.
     :param headers: further headers.
     :param line_end: line end of the stream's events.
+    :raises ValueError: for a framing that there is not.
     """
     one_of("framing", framing, Framing)
     speech = Speech(
@@ -114,6 +116,7 @@ def status(
     :param message: the envelope's message; None for what OpenRouter says with this status.
     :param metadata: the envelope's metadata.
     :param content_type: value of the Content-Type header.
+    :raises ValueError: for a code that has not three digits.
     """
 
     if not 100 <= code <= 999:
@@ -144,7 +147,9 @@ def reply(
     :param content_type: value of the Content-Type header.
     :param headers: further headers.
     :param leading: bytes before the body, such as keep-alive newlines.
-    :param framing: how the body is put on the wire.
+    :param framing: how the body is put on the wire: "chunked", "gzip" (compressed, in chunks), "length", "close"
+        (ended by the connection's end) or "byte" (chunks of one byte).
+    :raises ValueError: for a framing that there is not.
     """
     one_of("framing", framing, Framing)
     steps = [leading, to_bytes(body)]
@@ -176,6 +181,7 @@ def error_in_200(
     :param after: text that the model says before it fails.
     :param metadata: metadata of the error object.
     :param done: whether a stream still ends with ``[DONE]``.
+    :raises ValueError: for a shape that there is not.
     """
     one_of("shape", shape, Shape)
     fault = error_object(code, message, metadata)
@@ -207,13 +213,15 @@ def events(
 
     :param items: a dict is sent as an event with JSON, text as an event, bytes as they are; a number is a
         pause in seconds, a Gate is waited for, an End ends the connection there.
-    :param framing: how the body is put on the wire.
+    :param framing: how the body is put on the wire: "chunked", "gzip" (compressed, in chunks), "length", "close"
+        (ended by the connection's end) or "byte" (chunks of one byte).
     :param end: how the connection ends after the last item; None ends the body as its framing demands.
     :param pace: seconds between two items that are sent.
     :param gate: waited for before each item that is sent but the first.
     :param headers: further headers.
     :param content_type: value of the Content-Type header.
     :param line_end: line end of the events.
+    :raises ValueError: for a framing that there is not.
     """
     one_of("framing", framing, Framing)
     written = [sse(item, line_end) if isinstance(item, dict | str) else item for item in items]

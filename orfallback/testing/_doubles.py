@@ -25,12 +25,18 @@ class FakeClock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Remember the wait, and move on by it."""
+        """Remember the wait, and move on by it.
+
+        :param seconds: how long.
+        """
         self.sleeps.append(seconds)
         self.now += seconds
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let time pass.
+
+        :param seconds: how much.
+        """
         self.now += seconds
 
 
@@ -86,5 +92,10 @@ class Recorder:
 
 
 def no_delay(call: Any, attempt: Any, /) -> float:
-    """Wait for nothing between attempts: ``Chain(delay=no_delay)``."""
+    """Wait for nothing between attempts: ``Chain(delay=no_delay)``.
+
+    :param call: the call, which does not matter.
+    :param attempt: the attempt that failed, which does not matter, either.
+    :returns: 0.
+    """
     return 0.0

@@ -28,6 +28,7 @@ def silence(before: Before = "headers", *, text: str = PARTIAL) -> Behaviour:
     :param before: what never comes: "headers" (not a byte is sent), "body", "content" (a stream has sent its
         role delta, a whole answer the JSON up to its text) or "end" (the text was sent).
     :param text: what the model says before it stalls.
+    :raises ValueError: for a place that there is not.
     """
     one_of("before", before, Before)
     places: dict[Before, Place] = {"headers": "start", "body": "head", "content": "role", "end": "content"}
@@ -41,6 +42,7 @@ def reset(at: ResetAt = "accept", *, text: str = PARTIAL) -> Behaviour:
         them), "body" (a stream has sent its role delta, a whole answer the JSON up to its text) or
         "content" (the text was sent).
     :param text: what the model says before.
+    :raises ValueError: for a place that there is not.
     """
     one_of("at", at, ResetAt)
     place: Place = "start" if at == "accept" else "role" if at == "body" else at
@@ -58,6 +60,7 @@ def cut(at: CutAt = "start", *, framing: Framing = "chunked", text: str = PARTIA
     :param text: what the model says before.
     :param clean: whether the body ends there as its framing demands, and the connection is kept; only for
         places inside the body.
+    :raises ValueError: for a place or a framing that there is not, and for ``clean`` where nothing was sent yet.
     """
     one_of("at", at, CutAt)
     one_of("framing", framing, Framing)
@@ -121,6 +124,7 @@ def drip(part: Part = "body", *, every: float = 0.05) -> Behaviour:
     :param part: "headers" (one header without end) or "body" (comments in a stream, else spaces of a body
         whose declared length is a gigabyte).
     :param every: seconds between two bytes.
+    :raises ValueError: for a part that there is not.
     """
     one_of("part", part, Part)
 
