@@ -14,6 +14,7 @@ from orfallback._joiner import Joiner
 from orfallback._template import Template
 from orfallback._types import Json, Outcome
 from orfallback._verdict import Fault
+from orfallback._watch import Watch
 
 #: The most bytes of one event, decoded.
 EVENT_LIMIT = 16 * 1024 * 1024
@@ -57,10 +58,9 @@ class Chunks:
         self._exchange = exchange
         self._idle = idle
         self._held: deque[Json] = deque()
-        self._blocks = _sse.Blocks(self._pieces(head), EVENT_LIMIT)
+        self._turn = _Turn(exchange.watch)
+        self._blocks = _sse.Blocks(_pieces(exchange, head, self._turn), EVENT_LIMIT)
         self._events = _sse.iter_events(self._blocks)
-        # Whether the watch counts, and whether it has since there was progress: between texts, reading alone counts.
-        self._waits = self._waited = True
         self._template: Template | None = None
         self._patience = _PATIENCE
         self._learnt = 0
@@ -70,17 +70,6 @@ class Chunks:
         self.over = False
         self.pid = os.getpid()
 
-    def _pieces(self, head: bytes) -> Iterator[bytes]:
-        """Yield the body as it comes."""
-        yield head
-        pieces = self._exchange.chunks(BODY_LIMIT)
-        while True:
-            self._wait()
-            piece = next(pieces, None)
-            if piece is None:
-                return
-            yield piece
-
     def __iter__(self) -> Chunks:
         return self
 
@@ -89,11 +78,12 @@ class Chunks:
             return self._held.popleft()
         if self.over:
             raise StopIteration
-        if self._waited:
-            self._wait()
+        turn = self._turn
+        if turn.counted:
+            turn.begin()
         chunk = self._read()
-        if self._waits:
-            self._rest()
+        if turn.counts:
+            turn.end()
         if chunk is None:
             self.close()
             if not self.joiner.spoke:
@@ -110,7 +100,7 @@ class Chunks:
         for chunk in iter(self._read, None):
             self._held.append(chunk)
             if self.first_token is not None:
-                self._rest()
+                self._turn.end()
                 return self.outcome(chunk, value=self, close=self.close)
             if self.bytes > HELD_LIMIT:
                 raise self._broken(Fault.TOO_LARGE, f"{self.bytes} bytes came without content")
@@ -145,17 +135,6 @@ class Chunks:
         """Decoded bytes so far."""
         return self._exchange.bytes
 
-    def _wait(self) -> None:
-        """Count from now on: what the consumer did since the last chunk was no waiting; all that is done here is."""
-        if not self._waits:
-            self._exchange.watch.start()
-            self._waits = self._waited = True
-
-    def _rest(self) -> None:
-        """Count no longer: what comes next is the consumer's time."""
-        self._exchange.watch.stop()
-        self._waits = False
-
     def _read(self) -> Json | None:
         """Return the next chunk; None when the answer is whole.
 
@@ -173,7 +152,7 @@ class Chunks:
             if chunk is not None:
                 return chunk
             # What is no progress may come as fast as it can be read.
-            self._wait()
+            self._turn.begin()
             if data == "[DONE]":
                 self._drain()
                 return None
@@ -207,9 +186,9 @@ class Chunks:
         if not self.joiner.add_text(like, text):
             return False
         self.events += 1
-        if self._waited:
+        if self._turn.counted:
             self._exchange.watch.allow("idle", self._idle)
-            self._waited = False
+            self._turn.counted = False
         return True
 
     def _learn(self, data: str, chunk: Json, text: str) -> None:
@@ -272,7 +251,7 @@ class Chunks:
             self.first_token = self._exchange.clock.monotonic() - self._exchange.started
         if progress and self.first_token is not None:
             watch.allow("idle", self._idle)
-            self._waited = False
+            self._turn.counted = False
         if self.joiner.finished and watch.limit != "farewell":
             watch.allow("farewell", _FAREWELL_SECONDS)
 
@@ -293,3 +272,41 @@ class Chunks:
         if self._blocks.comments and fault in (Fault.TIMEOUT, Fault.TRUNCATED):
             detail = f"{detail} ({self._blocks.comments} keep-alive comments came)"
         return Broken(self.outcome(fault=fault, detail=detail))
+
+
+class _Turn:
+    """Whose time it is: ours, which counts as waiting, or the consumer's. Between texts reading alone counts.
+
+    :param watch: the attempt's, which counts already.
+    :ivar counts: whether the watch counts.
+    :ivar counted: whether it has since there was progress.
+    """
+
+    __slots__ = ("_watch", "counted", "counts")
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self.counts = self.counted = True
+
+    def begin(self) -> None:
+        """Count from now on: what the consumer did since the last chunk was no waiting; all that is done here is."""
+        if not self.counts:
+            self._watch.start()
+            self.counts = self.counted = True
+
+    def end(self) -> None:
+        """Count no longer: what comes next is the consumer's time."""
+        self._watch.stop()
+        self.counts = False
+
+
+def _pieces(exchange: Exchange, head: bytes, turn: _Turn) -> Iterator[bytes]:
+    # No method of the stream's: it would hold itself by what it reads.
+    yield head
+    pieces = exchange.chunks(BODY_LIMIT)
+    while True:
+        turn.begin()
+        piece = next(pieces, None)
+        if piece is None:
+            return
+        yield piece
