@@ -41,7 +41,7 @@ from orfallback.plugins.prometheus import Prometheus, metrics_app
 from orfallback.testing import FakeClock, Simulator, answer, cut, error_in_200, reply, reset, status
 
 KEY = "sk-test-0000000000000000"
-PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "prometheus.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "metrics.md"
 
 
 @pytest.fixture
@@ -604,9 +604,18 @@ def rows() -> list[str]:
     """Return the table of the page, from the code."""
     return [
         f"| `orfallback_{name}` | {kind.make.__name__.lower()} | {' '.join(f'`{label}`' for label in kind.labels)} "
-        f"| {kind.help} |".replace("  |", " |")
+        f"| {unit(name)} | {kind.help} |".replace("|  |", "| |")
         for name, kind in _series._KINDS.items()
     ]
+
+
+def unit(name: str) -> str:
+    """Return the unit of a metric, which its name ends in unless it counts something."""
+    if "timestamp" in name:
+        return "seconds since the epoch"
+    counted = {"fallbacks": "attempts", "wait": "seconds", "cost": "US dollars", "first": "seconds"}
+    first, _, rest = name.partition("_")
+    return "seconds" if rest == "seconds" else counted.get(first, first)
 
 
 def test_the_table_of_metrics() -> None:
