@@ -51,6 +51,8 @@ class FallbackAdapter(BaseAdapter):
         """Return an adapter for one request of a session, whose own adapter sends.
 
         :param session: whether it trusts the environment counts for targets elsewhere, too.
+        :param chain: whom to ask, and how.
+        :param inner: the session's own adapter.
         """
         adapter = cls(chain, inner)
         adapter._trust_env = session.trust_env
@@ -70,6 +72,12 @@ class FallbackAdapter(BaseAdapter):
         A stream is held until its first content. When no model answers, the outcome of the first one is given back: its
         response, or the exception that it ended in, with the :class:`FallbackError` for its cause.
 
+        :param request: the request, prepared.
+        :param stream: whether the caller reads the body itself.
+        :param timeout: seconds, for connecting and reading or both; the chain's own limits count where they are smaller.
+        :param verify: whether certificates are checked, or by which file.
+        :param cert: the client's own certificate; it is for the origin of the request alone.
+        :param proxies: as the session has put them together.
         :raises requests.RequestException: as without this adapter.
         """
         settings: dict[str, Any] = {"verify": verify, "cert": cert, "proxies": proxies}

@@ -24,7 +24,11 @@ class Classify(Protocol):
     """Judges outcomes; any function of this shape will do."""
 
     def __call__(self, call: Call, outcome: Outcome, /) -> Verdict | None:
-        """Return a verdict; None accepts the outcome as the answer."""
+        """Return a verdict; None accepts the outcome as the answer.
+
+        :param call: the call, with the attempts before this one.
+        :param outcome: what the attempt brought back.
+        """
 
 
 class Row(NamedTuple):
@@ -43,7 +47,11 @@ class Row(NamedTuple):
 
 
 def default_classifier(call: Call, outcome: Outcome, /) -> Verdict | None:
-    """Judge an outcome by the table; None accepts it as the answer."""
+    """Judge an outcome by the table; None accepts it as the answer.
+
+    :param call: the call, with the attempts before this one.
+    :param outcome: what the attempt brought back.
+    """
     if is_answer(outcome):
         return None
     signal = Signal(call, outcome)

@@ -14,7 +14,10 @@ class Clock(Protocol):
         """Return seconds that never run backwards."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait for that many seconds."""
+        """Wait.
+
+        :param seconds: for so long; 0 or more.
+        """
 
     def time(self) -> float:
         """Return wall time, in seconds since the epoch. Only HTTP dates are held against it, and reboots."""

@@ -347,7 +347,10 @@ class Cooldown:
     # -- by hand --
 
     def resting(self, target: Target) -> Iterator[Resting]:
-        """Yield what of a resolved target rests now."""
+        """Yield what of a target rests now.
+
+        :param target: one of ``chain.targets``, or of those that a hook is given.
+        """
         keys = keys_of(target)
         left = self.store.resting((*keys.values(),))
         for what, key in keys.items():
@@ -357,11 +360,18 @@ class Cooldown:
                 yield Resting(seconds, what, None if record is None else record.reason)
 
     def park(self, target: Target, seconds: float) -> None:
-        """Let a resolved target rest, whatever it answers meanwhile."""
+        """Let a target rest, whatever it answers meanwhile; ``chain.health.park()`` does so by its name.
+
+        :param target: one of ``chain.targets``, or of those that a hook is given.
+        :param seconds: how long.
+        """
         self.store.rest(keys_of(target)[_PARKED], seconds)
 
     def release(self, target: Target) -> None:
-        """Forget all that lets a resolved target rest; others at its endpoint go with it if that is what rests."""
+        """Forget all that lets a target rest; others at its endpoint go with it if that is what rests.
+
+        :param target: one of ``chain.targets``, or of those that a hook is given.
+        """
         for key in keys_of(target).values():
             self._records.pop(key, None)
             self.store.clear(key)

@@ -12,9 +12,17 @@ class Select(Protocol):
     """Chooses the next target; any function of this shape will do."""
 
     def __call__(self, call: Call, targets: Sequence[Target], /) -> Target | None:
-        """Return one of ``targets``, which holds at least one, in the chain's order."""
+        """Return one of the targets.
+
+        :param call: the call so far.
+        :param targets: those that are left, one at least, in the chain's order.
+        """
 
 
 def in_order(call: Call, targets: Sequence[Target], /) -> Target:
-    """Take the first: the order in which the models were listed."""
+    """Take the first: the order in which the models were listed.
+
+    :param call: the call so far.
+    :param targets: those that are left.
+    """
     return targets[0]

@@ -29,6 +29,7 @@ class Stream:
     end of a ``with`` block or dropping it, closes the connection at once, which stops a paid generation. It is iterated
     once, in the process that made it, by one thread at a time.
 
+    :param answered: the call that it belongs to: :meth:`Chain.stream` makes streams, and nobody else.
     :ivar requested_model: the model that was asked.
     :ivar degraded: whether a plugin gave it as a last resort, and no model answered.
     """

@@ -87,8 +87,11 @@ class Verdict:
 
     @classmethod
     def retry(cls, reason: Reason, after: float = 0.0, scope: Scope = Scope.MODEL) -> Verdict:
-        """Go on; when nothing else is left, ask what the fault reaches again, once, after ``after`` seconds.
+        """Go on; when nothing else is left, ask what the fault reaches again, once.
 
+        :param reason: why it is refused.
+        :param after: seconds before it may be asked again.
+        :param scope: how far the fault reaches.
         :raises ValueError: for the scope CALL or NONE, which leave nothing to ask again.
         """
         if scope in (Scope.CALL, Scope.NONE):
@@ -97,12 +100,20 @@ class Verdict:
 
     @classmethod
     def fallback(cls, reason: Reason, scope: Scope = Scope.MODEL, after: float | None = None) -> Verdict:
-        """Go on with what the fault does not reach; ``after`` is the server's hint, in seconds."""
+        """Go on with what the fault does not reach.
+
+        :param reason: why it is refused.
+        :param scope: how far the fault reaches.
+        :param after: the server's hint, in seconds, or None.
+        """
         return cls(reason, scope, after)
 
     @classmethod
     def abort(cls, reason: Reason) -> Verdict:
-        """Stop: no other target would take this call."""
+        """Stop: no other target would take this call.
+
+        :param reason: why.
+        """
         return cls(reason, Scope.CALL)
 
     @property

@@ -23,8 +23,8 @@ _HOME = {"Guarded": "_guarded", "RedisStore": "_redis", "SQLiteStore": "_sqlite"
 def store_from_url(url: str) -> Store:
     """Return the store that a URL names.
 
-    :param url: ``memory:``; ``sqlite:///path``, of an absolute path; or what :class:`RedisStore` takes. The last two
-        may end in ``?timeout=SECONDS``.
+    :param url: ``memory:``; ``sqlite:///path``, of an absolute path; or what :class:`~orfallback.RedisStore` takes. The
+        last two may end in ``?timeout=SECONDS``.
     :raises ValueError: if it names none.
     """
     try:

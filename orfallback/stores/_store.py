@@ -17,7 +17,7 @@ class Store(Protocol):
     """Keeps rests, by keys that a cooldown makes. Threads share it; it may be shared by processes and hosts.
 
     Durations, never instants, go in and come out, so that hosts whose clocks differ can share one. A rest that is over
-    is remembered for :data:`PROBATION` more, unless it is cleared, so that the next caller knows that this target is to
+    is remembered for 600 seconds more, unless it is cleared, so that the next caller knows that this target is to
     be probed, by one.
 
     Every method raises :class:`StoreError` where the store cannot do it, within a few milliseconds.
@@ -33,18 +33,23 @@ class Store(Protocol):
     def rest(self, key: str, seconds: float) -> None:
         """Let a key rest, and end the claim on it. A rest that lasts longer already is not shortened.
 
+        :param key: the key.
         :param seconds: 0 or more; 0 leaves a key to be probed by whoever claims it next.
         """
 
     def claim(self, key: str, lease: float) -> bool:
         """Let one caller, and no other, probe a key whose rest is over.
 
+        :param key: the key.
         :param lease: seconds after which the claim ends by itself, whatever became of who made it.
         :returns: whether the caller is the one.
         """
 
     def clear(self, key: str) -> None:
-        """Forget a key, and the claim on it."""
+        """Forget a key, and the claim on it.
+
+        :param key: the key.
+        """
 
 
 #: How long a rest that is over is remembered, unless it is cleared (s).

@@ -30,7 +30,10 @@ class FakeClock:
         self.now += seconds
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let time pass.
+
+        :param seconds: how much.
+        """
         self.now += seconds
 
 
@@ -86,5 +89,9 @@ class Recorder:
 
 
 def no_delay(call: Any, attempt: Any, /) -> float:
-    """Wait for nothing between attempts: ``Chain(delay=no_delay)``."""
+    """Wait for nothing between attempts: ``Chain(delay=no_delay)``.
+
+    :param call: the call, which does not matter.
+    :param attempt: the attempt that failed, which does not matter, either.
+    """
     return 0.0
