@@ -31,7 +31,7 @@ GROUPS = {
         "plugins.call_log.CallLog", "plugins.opentelemetry.OpenTelemetry", "plugins.prometheus.Prometheus",
         "plugins.prometheus.metrics_app",
     ],
-    "Stores by their URLs": ["stores.store_from_url"],
+    "More of stores": ["stores.store_from_url", "stores.Guarded"],
     "For tests": [
         f"testing.{name}" for name in (
             "Simulator", "FakeClock", "Recorder", "Seen", "no_delay", "answer", "status", "reply", "error_in_200",
