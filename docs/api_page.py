@@ -1,4 +1,4 @@
-"""Writes ``reference/api.md``: every public name once, in groups. Run it from anywhere; a test holds that it is current."""
+"""Writes ``reference/api.md``: every public name once, in groups. Run it from anywhere; a test runs it, too."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ GROUPS = {
 
 def page() -> str:
     """Return the page."""
-    lines = ["# The API", "", "Imported from `orfallback` unless a name says where else, and loaded when it is first used.", ""]
+    lines = ["# The API", "", "Imported from `orfallback` unless a name says where else, and loaded at first use.", ""]
     for title, names in GROUPS.items():
         lines += [f"## {title}", ""]
         for name in names:

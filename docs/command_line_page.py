@@ -1,8 +1,7 @@
-"""Writes the usage and the options of every command into its page. Run it from anywhere; a test holds that it is current."""
+"""Writes usage and options of every command into their pages. Run it from anywhere; a test does, too."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ PAGES = {"command-line.md": [name for name in cli.list_commands(click.Context(cl
          "simulator.md": ["simulate"]}  # fmt: skip
 #: What most commands have; told of once.
 SHARED = ("--model", "--base-url", "--key-env", "--deadline", "--delay", "--plugin")
-_REGION = r"<!-- {} -->\n.*?<!-- end -->\n"
+_END = "<!-- end -->\n"
 
 
 def command(name: str) -> click.Command:
     """Return a command."""
     found = cli.get_command(click.Context(cli), name)
-    assert found is not None
+    if found is None:
+        raise LookupError(name)
     return found
 
 
@@ -55,7 +55,8 @@ def _usage(name: str) -> str:
     shared = [each for long, each in options(name).items() if long in SHARED and long not in mine]
     if shared:
         names = ", ".join(f"`{each.opts[0]}`" for each in shared)
-        lines += [f"{'Also' if own(name) else 'It has'} {names}, as [all that make a chain](command-line.md#options-of-a-chain).", ""]
+        begin = "Also" if own(name) else "It has"
+        lines += [f"{begin} {names}, as [all that make a chain](command-line.md#options-of-a-chain).", ""]
     return "\n".join(lines)
 
 
@@ -93,7 +94,9 @@ def page(name: str) -> str:
     """Return a page with its regions as they ought to be."""
     text = (REFERENCE / name).read_text(encoding="utf-8")
     for mark, body in regions().items():
-        text = re.sub(_REGION.format(mark), lambda _, m=mark, b=body: f"<!-- {m} -->\n{b}\n<!-- end -->\n", text, flags=re.DOTALL)  # type: ignore[misc]
+        begin, found, rest = text.partition(f"<!-- {mark} -->\n")
+        if found:
+            text = f"{begin}{found}{body}\n<!-- end -->\n{rest.partition(_END)[2]}"
     return text
 
 

@@ -74,7 +74,7 @@ class FallbackAdapter(BaseAdapter):
 
         :param request: the request, prepared.
         :param stream: whether the caller reads the body itself.
-        :param timeout: seconds, for connecting and reading or both; the chain's own limits count where they are smaller.
+        :param timeout: seconds, for connecting and reading or both; the chain's own limits count where smaller.
         :param verify: whether certificates are checked, or by which file.
         :param cert: the client's own certificate; it is for the origin of the request alone.
         :param proxies: as the session has put them together.
