@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import types
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +59,21 @@ def found_as(name: str) -> Any:
     return getattr(importlib.import_module(module), last)
 
 
+def is_class(found: Any) -> bool:
+    """Tell whether something is a class; Python 3.10 takes ``Callable[...]`` for one."""
+    return inspect.isclass(found) and not isinstance(found, types.GenericAlias)
+
+
 def _directive(name: str) -> str:
     found = found_as(name)
-    if inspect.isclass(found):
+    if is_class(found):
         return "autoexception" if issubclass(found, BaseException) else "autoclass"
     return "autofunction" if inspect.isfunction(found) else "autodata"
 
 
 def _options(name: str) -> list[str]:
     found = found_as(name)
-    if not inspect.isclass(found):
+    if not is_class(found):
         return []
     # What a strategy is called with is all that there is of it.
     return ["   :members:", "   :special-members: __call__"] if "__call__" in vars(found) else ["   :members:"]

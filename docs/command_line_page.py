@@ -56,7 +56,7 @@ def _usage(name: str) -> str:
     if shared:
         names = ", ".join(f"`{each.opts[0]}`" for each in shared)
         begin = "Also" if own(name) else "It has"
-        lines += [f"{begin} {names}, as [all that make a chain](command-line.md#options-of-a-chain).", ""]
+        lines += [f"{begin} {names}: [options of a chain](command-line.md#options-of-a-chain).", ""]
     return "\n".join(lines)
 
 

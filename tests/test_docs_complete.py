@@ -527,7 +527,7 @@ def documented() -> Iterator[Any]:
     for where, names in PUBLIC.items():
         for name in names:
             thing = API.found_as(f"{where}{name}")
-            if inspect.isclass(thing):
+            if API.is_class(thing):
                 yield from _of_class(f"{where}{name}", thing)
             elif inspect.isfunction(thing):
                 yield pytest.param(Documented(thing.__doc__ or "", parameters(thing), None), id=f"{where}{name}")
