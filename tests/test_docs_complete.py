@@ -7,7 +7,11 @@ import configparser
 import importlib
 import importlib.util
 import inspect
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +25,7 @@ from werkzeug.test import Client
 
 import orfallback
 from orfallback import (
+    DEFAULT_MODELS,
     Chain,
     Cooldown,
     Ending,
@@ -50,6 +55,7 @@ from orfallback import (
     wsgi,
 )
 from orfallback.cli import _exits, cli
+from orfallback.cli._report._summary import OUTCOMES
 from orfallback.plugins import _series, call_log, opentelemetry, prometheus
 from orfallback.testing import Received, Simulator, status
 from orfallback.wsgi import Gateway
@@ -401,6 +407,47 @@ def test_every_command_is_on_a_page() -> None:
 def test_the_page_of_the_api_is_current() -> None:
     """The page is as ``docs/api_page.py`` writes it."""
     assert page("reference/api.md") == API.page()
+
+
+# -- what commands print --
+
+
+def keys(value: Any) -> Iterator[str]:
+    """Yield the names of all members of some JSON."""
+    if isinstance(value, dict):
+        yield from value
+        for each in value.values():
+            yield from keys(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from keys(each)
+
+
+#: Members that are called by what they tell of.
+_TOLD_OF = {*HOOKS, *map(str, Reason), *map(str, Ending), *OUTCOMES}
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["check", "explain --status 502", "explain --status 200", "doctor", "plugins", "report calls.jsonl", "top calls.jsonl"],
+)
+def test_fields_of_json(command: str, sim: Simulator, tmp_path: Path) -> None:
+    """Each member of what a command prints as JSON is named in its section; one that is taken out would be missed."""
+    sim.script(DEFAULT_MODELS[0], status(502))
+    log = call_log.CallLog(tmp_path / "calls.jsonl")
+    with Chain(api_key="sk-test", base_url=sim.base_url, delay=0, plugins=[log]) as chain:
+        chain.complete("Hi")
+        chain.stream("Hi").read()
+    environ = {**os.environ, "OPENROUTER_API_KEY": "sk-or-v1-0123456789abcdef", "OPENROUTER_BASE_URL": sim.base_url}
+    done = subprocess.run(
+        [sys.executable, "-m", "orfallback", *command.split(), "--json"],
+        cwd=tmp_path, env=environ, capture_output=True, encoding="utf-8", timeout=60,
+    )  # fmt: skip
+    there = {name for name in keys(json.loads(done.stdout)) if "/" not in name} - _TOLD_OF
+    text = section(page("reference/command-line.md"), command.partition(" ")[0])
+    assert there
+    assert sorted(there - {*words(text)}) == []
+    assert [name for name in there if name in words(struck(text, name))] == []
 
 
 # -- versions --
