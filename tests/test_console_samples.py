@@ -101,7 +101,7 @@ LIVE = {("docs/reference/command-line.md", "orfallback top calls.jsonl")}
 
 def test_every_sample_of_a_command_is_run() -> None:
     """What a page shows of a command and its output is run here, whatever the page calls it; a live view is not."""
-    prompts = re.compile(r"^```(?!console$)\S*$(?:\n(?!```).*)*?\n\$ (.*)$", re.MULTILINE)
+    prompts = re.compile(r"^```(?!console$)\S*$(?:\n(?!```).*)*?\n\$ (.*orfallback.*)$", re.MULTILINE)
     shown: set[tuple[str, str]] = set()
     for page in PAGES:
         shown.update((page.relative_to(ROOT).as_posix(), found) for found in prompts.findall(page.read_text("utf-8")))

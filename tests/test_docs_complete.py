@@ -427,10 +427,13 @@ def keys(value: Any) -> Iterator[str]:
 _TOLD_OF = {*HOOKS, *map(str, Reason), *map(str, Ending), *OUTCOMES}
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["check", "explain --status 502", "explain --status 200", "doctor", "plugins", "report calls.jsonl", "top calls.jsonl"],
-)
+_PRINT_JSON = [
+    "check", "explain --status 502", "explain --status 200", "doctor", "plugins", "report calls.jsonl",
+    "top calls.jsonl",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", _PRINT_JSON)
 def test_fields_of_json(command: str, sim: Simulator, tmp_path: Path) -> None:
     """Each member of what a command prints as JSON is named in its section; one that is taken out would be missed."""
     sim.script(DEFAULT_MODELS[0], status(502))

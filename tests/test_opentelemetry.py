@@ -455,7 +455,7 @@ def test_the_tables_of_the_page(chain: Chain, sim: Simulator, telemetry: Telemet
             name for span in spans for name in facts(span)
         }
     section = text.partition("### The metrics\n")[2].partition("\n#")[0]
-    told = set(re.findall(r"^\| `([a-z_.]+)` \| (\w+) \| (\S+) \|", section, re.MULTILINE))
+    told = set(re.findall(r"^\| `([a-z_.]+)` \| [\w ]+; (\w+), `(\S+)` \|", section, re.MULTILINE))
     assert told == {(metric.name, type(metric.data).__name__.lower(), metric.unit) for metric in telemetry.metrics}
     for metric in telemetry.metrics:
         attributes = {name for point in metric.data.data_points for name in point.attributes}

@@ -603,8 +603,8 @@ def test_a_plugin_that_reads_the_metrics(sim: Simulator, registry: CollectorRegi
 def rows() -> list[str]:
     """Return the table of the page, from the code."""
     return [
-        f"| `orfallback_{name}` | {kind.make.__name__.lower()} | {' '.join(f'`{label}`' for label in kind.labels)} "
-        f"| {unit(name)} | {kind.help} |".replace("|  |", "| |")
+        f"| `orfallback_{name}` | {' '.join(f'`{label}`' for label in kind.labels)} "
+        f"| {kind.help} {kind.make.__name__}, in {unit(name)} |".replace("|  |", "| |")
         for name, kind in _series._KINDS.items()
     ]
 
@@ -619,8 +619,8 @@ def unit(name: str) -> str:
 
 
 def test_the_table_of_metrics() -> None:
-    """The page lists every metric with its type, its labels and its help, as the registry has them."""
-    row = r"^\| `orfallback_\w+` \| (?:counter|gauge|histogram) .*$"
+    """The page lists every metric with its labels, help, type and unit, as the registry has them."""
+    row = r"^\| `orfallback_\w+` \| .*$"
     assert re.findall(row, PAGE.read_text("utf-8"), re.MULTILINE) == rows()
 
 
