@@ -22,6 +22,9 @@ scope says who is ruled out for the rest of the call: this target (MODEL), every
 (FREE_TIER), every target with the same origin and key (ENDPOINT), or all (CALL). *Again* means that, when nobody is
 left, what was ruled out is asked once more, after the server's hint.
 
+What each reason means is in [errors](errors.md#reasons); how far a failure reaches, with examples, in
+[scopes](../explanation/scopes.md). `orfallback explain` says which row a reply of yours is.
+
 After the first content of a stream every row becomes `StreamInterrupted` with the same reason (row 31). An answer that
 ends with `length` or `content_filter` is an answer if it has text (row 28).
 

@@ -24,7 +24,7 @@ from orfallback.plugins.opentelemetry import OpenTelemetry
 from orfallback.testing import Simulator, answer, cut, error_in_200, reply, reset, silence, status
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "how-to" / "opentelemetry.md"
+PAGE = ROOT / "docs" / "reference" / "metrics.md"
 DURATION, TOKENS = "gen_ai.client.operation.duration", "gen_ai.client.token.usage"
 FIRST, WORKFLOW = "gen_ai.client.operation.time_to_first_chunk", "gen_ai.invoke_workflow.duration"
 #: A word of a prompt, and one of an answer.
@@ -454,5 +454,12 @@ def test_the_tables_of_the_page(chain: Chain, sim: Simulator, telemetry: Telemet
         assert set(re.findall(r"^\| `([a-z_.]+)`", section, re.MULTILINE)) == {
             name for span in spans for name in facts(span)
         }
-    section = text.partition("## The metrics\n")[2].partition("\n#")[0]
-    assert set(re.findall(r"^\| `([a-z_.]+)`", section, re.MULTILINE)) == {metric.name for metric in telemetry.metrics}
+    section = text.partition("### The metrics\n")[2].partition("\n#")[0]
+    told = set(re.findall(r"^\| `([a-z_.]+)` \| [\w ]+; (\w+), `(\S+)` \|", section, re.MULTILINE))
+    assert told == {(metric.name, type(metric.data).__name__.lower(), metric.unit) for metric in telemetry.metrics}
+    for metric in telemetry.metrics:
+        attributes = {name for point in metric.data.data_points for name in point.attributes}
+        assert [name for name in sorted(attributes) if f"`{name}`" not in section] == [], metric.name
+    every = [span for call in calls for span in (call.call, *call.attempts)]
+    kinds = {span.name.partition(" ")[0]: span.kind.name.lower() for span in every}
+    assert dict(re.findall(r"^\| `(\w+) [\w/]+` \| (internal|client) \|", text, re.MULTILINE)) == kinds

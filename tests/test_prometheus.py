@@ -42,7 +42,7 @@ from orfallback.plugins.prometheus import Prometheus, metrics_app
 from orfallback.testing import FakeClock, Simulator, answer, cut, error_in_200, reply, reset, status
 
 KEY = "sk-test-0000000000000000"
-PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "prometheus.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "metrics.md"
 
 
 @pytest.fixture
@@ -619,15 +619,24 @@ def test_what_waits_to_be_counted(sim: Simulator, registry: CollectorRegistry) -
 def rows() -> list[str]:
     """Return the table of the page, from the code."""
     return [
-        f"| `orfallback_{name}` | {kind.make.__name__.lower()} | {' '.join(f'`{label}`' for label in kind.labels)} "
-        f"| {kind.help} |".replace("  |", " |")
+        f"| `orfallback_{name}` | {' '.join(f'`{label}`' for label in kind.labels)} "
+        f"| {kind.help} {kind.make.__name__}, in {unit(name)} |".replace("|  |", "| |")
         for name, kind in _series._KINDS.items()
     ]
 
 
+def unit(name: str) -> str:
+    """Return the unit of a metric, which its name ends in unless it counts something."""
+    if "timestamp" in name:
+        return "seconds since the epoch"
+    counted = {"fallbacks": "attempts", "wait": "seconds", "cost": "US dollars", "first": "seconds"}
+    first, _, rest = name.partition("_")
+    return "seconds" if rest == "seconds" else counted.get(first, first)
+
+
 def test_the_table_of_metrics() -> None:
-    """The page lists every metric with its type, its labels and its help, as the registry has them."""
-    row = r"^\| `orfallback_\w+` \| (?:counter|gauge|histogram) .*$"
+    """The page lists every metric with its labels, help, type and unit, as the registry has them."""
+    row = r"^\| `orfallback_\w+` \| .*$"
     assert re.findall(row, PAGE.read_text("utf-8"), re.MULTILINE) == rows()
 
 

@@ -34,7 +34,7 @@ What to do next:
 
 @click.command(short_help="Show a fallback; no key is needed.")
 @click.argument("words", metavar="[QUESTION]...", nargs=-1)
-@click.option("--delay", type=Seconds(0, 60), default=2.0, show_default=True, help="Seconds between models.")
+@click.option("--delay", type=Seconds(0, 60), default=2.0, show_default=True, metavar="SECONDS", help="Between models.")
 def demo(words: tuple[str, ...], delay: float) -> None:
     """Ask QUESTION of four models, the first of them busy, the second broken; and then once more.
 

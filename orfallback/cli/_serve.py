@@ -33,16 +33,19 @@ _SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 @click.command(short_help="Serve the chain to any OpenAI client.")
 @chain_options
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="0 for any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen on.")
 @click.option(
-    "--threads", type=click.IntRange(1, 1_000), default=64, show_default=True, help="So many answers at a time."
+    "--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, metavar="N", help="0 for any free one."
 )
+@click.option(
+    "--threads", type=click.IntRange(1, 1_000), default=64, show_default=True, metavar="N",
+    help="So many answers at a time, streams among them; more wait.",
+)  # fmt: skip
 @click.option(
     "--token-env", metavar="VARIABLE", callback=variable, help="The variable that holds the token clients must show."
 )
 @click.option("--no-token", is_flag=True, help="Let other machines in without one.")
-@click.option("--metrics", is_flag=True, help="Show figures for Prometheus at /metrics.")
+@click.option("--metrics", is_flag=True, help="Show figures for Prometheus at /metrics, behind the token.")
 def serve(
     settings: Settings, host: str, port: int, threads: int, token_env: str | None, no_token: bool, metrics: bool
 ) -> None:

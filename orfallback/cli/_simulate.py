@@ -32,9 +32,11 @@ _MOMENT = 0.5
 
 
 @click.command(short_help="Play OpenRouter on this machine.")
-@click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="0 for any free one.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--script", type=click.File("rb"), help="Who answers what, as JSON; - for stdin.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, metavar="N", help="0 for any free one."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen on.")
+@click.option("--script", type=click.File("rb"), metavar="FILE", help="Who answers what, as JSON; - for stdin.")
 @click.option("-q", "--quiet", is_flag=True, help="Tell nothing but warnings and errors.")
 def simulate(port: int, host: str, script: IO[bytes] | None, quiet: bool) -> None:
     """Play OpenRouter on this machine, good and bad, until Ctrl-C.

@@ -1,7 +1,7 @@
 """The plugin that counts for Prometheus; it needs ``orfallback[prometheus]``.
 
 Every ``Prometheus()`` of a registry counts into the same metrics, so each chain of a process may have one. Their names
-and labels are a contract: ``docs/how-to/prometheus.md`` lists them, and what they mean.
+and labels are a contract: ``docs/reference/metrics.md`` lists them, and what they mean.
 """
 
 from __future__ import annotations

@@ -38,7 +38,9 @@ _AT_ONCE = 32
 @click.option("--prompt", default=_QUESTION, show_default=True, metavar="TEXT", help="What to ask.")
 @parameter_option
 @click.option("--stream/--no-stream", default=True, show_default=True, help="Whether to ask for streams.")
-@click.option("--repeat", type=click.IntRange(1, 1000), default=1, metavar="N", help="Ask each model N times.")
+@click.option(
+    "--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="N", help="Ask each model N times."
+)
 @click.option("--all", "want_all", is_flag=True, help="Fail unless all models answer.")
 @click.option("--json", "want_json", is_flag=True, help="Print the results as JSON.")
 def check(
