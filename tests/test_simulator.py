@@ -247,6 +247,12 @@ class TestAnswer:
         assert f"X-Generation-Id: {completion['id']}" in head
         assert "usage" in completion
 
+    def test_whole_answer_has_all_that_must_be_there(self, sim: Simulator) -> None:
+        """Every member that OpenRouter's schema requires of a completion is sent: its own client takes none without."""
+        required = {"id", "object", "created", "model", "choices", "system_fingerprint"}
+        for behaviour in (answer("Hi"), error_in_200(shape="choice")):
+            assert required <= whole(sim, behaviour).keys()
+
     @pytest.mark.parametrize("framing", FRAMINGS)
     @pytest.mark.parametrize("stream", [True, False])
     def test_every_framing_carries_the_same(self, sim: Simulator, framing: Framing, stream: bool) -> None:

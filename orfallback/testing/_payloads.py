@@ -100,7 +100,8 @@ class Generation:
         :param extra: further top-level members.
         """
         choice = {"index": 0, "message": {"role": "assistant", **message}}
-        return self._whole("chat.completion", choice, finish, extra)
+        # Always null, and always there: OpenRouter's own client takes no answer without it.
+        return self._whole("chat.completion", choice, finish, {"system_fingerprint": None, **extra})
 
     def _whole(self, kind: str, choice: Json, finish: str | None, extra: Json) -> Json:
         choices = [{**choice, "finish_reason": finish, "native_finish_reason": finish}]
