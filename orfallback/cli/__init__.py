@@ -55,7 +55,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     :param arguments: those of the process by default.
     :returns: the exit status: 0 done, 1 failed, 2 wrong usage, 3 not set up, 130 interrupted.
     """
-    status = _run(arguments)
+    status = _status_of(arguments)
     for stream in (sys.stdout, sys.stderr):
         status = _let_go(stream, status)
     return status
@@ -80,7 +80,7 @@ def _let_go(stream: TextIO | None, status: int) -> int:
     return status
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _status_of(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets a stand-in, not a traceback.
         if hasattr(stream, "reconfigure"):
