@@ -246,7 +246,8 @@ def layers() -> str:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None
     }
     rows: list[set[str]] = ast.literal_eval(assigned["ROWS"])
-    wrapped = [textwrap.wrap(", ".join(sorted(row, key=lambda name: (name.strip("_"), name))), 48) for row in reversed(rows)]
+    named = [", ".join(sorted(row, key=lambda name: (name.strip("_"), name))) for row in reversed(rows)]
+    wrapped = [textwrap.wrap(row, 48) for row in named]
     desc = "From the highest to the lowest: " + "; ".join(", ".join(sorted(row)) for row in reversed(rows)) + "."
     height = sum(len(lines) * 17 + 15 for lines in wrapped) + 6 * 2
     picture = Picture("The rows of modules: each imports from lower rows alone", desc, height)

@@ -85,7 +85,7 @@ def _of(trials: dict[str, Any], name: str) -> Iterator[tuple[str, str, dict[str,
 
 
 def _sums(trials: dict[str, Any]) -> Iterator[str]:
-    yield "| | ok | error | wrong, as a success | still waiting |"
+    yield "| | ok | error | wrong | waits |"
     yield "|---|--:|--:|--:|--:|"
     for mode, head in _HEADS.items():
         for name in _MAIN:
