@@ -683,25 +683,6 @@ def test_a_hundred_thousand_calls(tmp_path: Path) -> None:
     assert size < 500_000
 
 
-# -- the documentation --
-
-
-@pytest.mark.parametrize("file", ["docs/how-to/report.md", "docs/reference/command-line.md"])
-def test_the_sample_in_the_documentation(file: str, tmp_path: Path) -> None:
-    """The samples of the documentation are what is printed for the log that tests/call_logs.py writes."""
-    call_logs.write(tmp_path / "calls.jsonl", call_logs.records(1200))
-    text = (ROOT / file).read_text(encoding="utf-8")
-    samples = re.findall(r"^```text\n\$ (orfallback report .*)\n((?:.*\n)*?)```$", text, re.MULTILINE)
-    assert samples
-    for line, output in samples:
-        done = subprocess.run(
-            [*COMMAND, *line.split()[1:]], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            encoding="utf-8", timeout=60,
-        )  # fmt: skip
-        shown = re.escape(output).replace("…\n", "(?:.*\n)*").replace(re.escape("…\n"), "(?:.*\n)*")
-        assert re.fullmatch(shown, done.stdout), done.stdout
-
-
 def test_siblings_that_are_no_files(tmp_path: Path, command: Commands) -> None:
     """What is named as a rotated log, but is a directory or a pipe, is not read, and nobody waits for it."""
     path = call_logs.write(tmp_path / "calls.jsonl", call_logs.records(3))
