@@ -64,6 +64,8 @@ ELSEWHERE = {
     "error: externally-managed-environment",  # pip from 23
     "No matching distribution found for orfallback",  # pip
     "ERROR: Package 'orfallback' requires a different Python: … not in '>=3.10'",  # pip
+    "ERROR: Directory '.[cli]' is not installable. Neither 'setup.py' nor 'pyproject.toml' found.",  # pip
+    "ImportError: cannot import name 'Chain' from partially initialized module 'orfallback'",  # Python up to 3.12
     "ensurepip is not available",  # Debian's venv
     "zsh: no matches found: orfallback[cli]",
     "orfallback: command not found",  # bash, zsh
@@ -406,6 +408,13 @@ def _no_socks() -> Callable[..., object]:
     found: dict[str, Any] = {"InvalidSchema": requests.exceptions.InvalidSchema, "typing": None, "Any": Any}
     exec("from __future__ import annotations\nif True:\n" + stub, found)
     return found["SOCKSProxyManager"]  # type: ignore[no-any-return]
+
+
+@says("SyntaxError: invalid syntax", "IndentationError: unexpected indent")
+def _(here: Here) -> str:
+    pasted = "for one in ():\n    pass\nprint()\n    print()\n"
+    prompt = [sys.executable, "-i", "-q"]
+    return subprocess.run(prompt, input=pasted, capture_output=True, text=True, timeout=30, check=True).stderr
 
 
 @says("MissingSchema: Invalid URL '…': No scheme supplied.")
