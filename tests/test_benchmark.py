@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench._page import rendered
+from bench._page import SCRIPT, tables
+from figures_page import rendered
 
 BENCH = Path(__file__).resolve().parent / "bench"
 #: Far above the figures: both sides are measured in turns in one process, and noise falls on both.
@@ -49,7 +50,7 @@ def test_every_part_of_it_runs(only: str, tmp_path: Path) -> None:
 def test_the_page_tells_what_was_measured() -> None:
     """The tables of the page are those of the committed results; ``python tests/bench --page`` writes them."""
     page = (BENCH.parent.parent / "docs" / "explanation" / "performance.md").read_text(encoding="utf-8")
-    assert page == rendered(json.loads((BENCH / "results.json").read_text(encoding="utf-8")), page)
+    assert page == rendered(json.loads((BENCH / "results.json").read_text(encoding="utf-8")), page, SCRIPT, tables)
 
 
 def test_the_record_names_no_machine() -> None:

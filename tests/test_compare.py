@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from compare._faults import FAULTS, FIRST, SECOND
-from compare._page import rendered
+from compare._page import SCRIPT, tables
 from compare._products import OURS, PRODUCTS
 from compare._trial import arranged, asked, measured, outcome_of
+from figures_page import rendered
 
 COMPARE = Path(__file__).resolve().parent / "compare"
 PAGE = COMPARE.parent.parent / "docs" / "explanation" / "comparison.md"
@@ -30,7 +31,7 @@ def told() -> dict[str, Any]:
 def test_the_page_tells_what_was_measured(told: dict[str, Any]) -> None:
     """The tables of the page are those of the committed results; ``python tests/compare --page`` writes them."""
     page = PAGE.read_text(encoding="utf-8")
-    assert page == rendered(told, page)
+    assert page == rendered(told, page, SCRIPT, tables)
 
 
 def test_everybody_was_measured(told: dict[str, Any]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import docs_pages
 import pytest
 from browsers import chromium
 from test_layers import ROWS
@@ -34,12 +34,7 @@ return [...document.querySelectorAll('text')]
 @pytest.fixture(scope="module")
 def script() -> Any:
     """The script that draws them."""
-    spec = importlib.util.spec_from_file_location("diagrams", ROOT / "docs" / "diagrams.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return docs_pages.script(ROOT / "docs" / "diagrams.py")
 
 
 @pytest.fixture(scope="module")

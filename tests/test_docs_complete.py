@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import configparser
-import importlib
-import importlib.util
 import inspect
 import json
 import os
@@ -14,13 +12,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import click
 import pytest
 import requests
-from docs_pages import DOCS, ROOT, code, firsts, page, rows, section, struck, words
+from docs_pages import DOCS, ROOT, code, firsts, page, rows, script, section, struck, words
 from werkzeug.test import Client
 
 import orfallback
@@ -64,17 +61,7 @@ SOURCE = Path(orfallback.__file__).parent
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))}
 
 
-def _script(name: str) -> ModuleType:
-    """Return a script of the documentation, which is no module of a package."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-API, COMMANDS = _script("api_page"), _script("command_line_page")
+API, COMMANDS = script(DOCS / "api_page.py"), script(DOCS / "command_line_page.py")
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
 

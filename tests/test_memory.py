@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from docs_pages import script
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "explanation" / "memory.md"
 
 
-def loaded() -> ModuleType:
-    """Return the script that simulates."""
-    spec = importlib.util.spec_from_file_location("memory", ROOT / "benchmarks" / "memory.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["memory"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-memory: Any = loaded()
+memory: Any = script(ROOT / "benchmarks" / "memory.py")
 
 
 @pytest.fixture(scope="module")

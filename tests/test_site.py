@@ -16,29 +16,18 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from docs_pages import DOCS, ROOT, script
 
 import orfallback
 from orfallback import stores, testing, wsgi
 from orfallback.plugins import call_log, opentelemetry, prometheus
 
-ROOT = Path(__file__).resolve().parent.parent
-DOCS = ROOT / "docs"
 SITE = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
 PAGES = [*sorted(ROOT.glob("*.md")), *SITE]
 
 
-def beside(name: str) -> Any:
-    """Return a module of those that build the site, none of which is part of a package."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-api_page = beside("api_page")
-llms = beside("llms")
+api_page = script(DOCS / "api_page.py")
+llms = script(DOCS / "llms.py")
 
 
 # -- links --

@@ -12,6 +12,8 @@ if __name__ == "__main__":
     # This directory is a package of the one above it.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+import figures_page
+
 from bench import _calls, _imports, _load, _observers, _page, _streams
 from bench._measure import QUICK, Effort, Row
 from bench._server import running
@@ -51,7 +53,7 @@ def main() -> int:
         return 0
     results = options.json or Path(__file__).with_name("results.json")
     if options.page is not None:
-        _page.write(results, options.page)
+        figures_page.write(results, options.page, _page.SCRIPT, _page.tables)
     if options.plots is not None:
         from bench._plots import draw
 

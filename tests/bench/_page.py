@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from bench._measure import OURS
 
-_BEGIN, _END = "<!-- figures: python tests/bench --page writes them -->\n", "<!-- end of the figures -->\n"
+SCRIPT = "tests/bench"
 
 
-def rendered(told: dict[str, Any], page: str) -> str:
-    """Return a page with the tables of these results between its marks."""
-    before, _, rest = page.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    return before + _BEGIN + "\n" + "\n".join(_tables(told)) + "\n" + _END + after
-
-
-def write(results: Path, page: Path) -> None:
-    """Write the tables of committed results into a page."""
-    told = json.loads(results.read_text(encoding="utf-8"))
-    page.write_text(rendered(told, page.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def _tables(told: dict[str, Any]) -> list[str]:
+def tables(told: dict[str, Any]) -> list[str]:
+    """Return the lines of the tables."""
     judged = {name: row for name, row in told["rows"].items() if row["must"] is not None}
     lines = [
         "| what | held against | ratio | spread | must | aim | |",

@@ -11,6 +11,8 @@ if __name__ == "__main__":
     # This directory is a package of the one above it.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+import figures_page
+
 from compare import _page
 from compare._faults import FAULTS
 from compare._products import PRODUCTS
@@ -32,7 +34,8 @@ def main() -> int:
         product, mode, calls, *urls = options.one
         one(product, mode, int(calls), *urls)
     elif options.page is not None:
-        _page.write(options.json or Path(__file__).with_name("results.json"), options.page)
+        results = options.json or Path(__file__).with_name("results.json")
+        figures_page.write(results, options.page, _page.SCRIPT, _page.tables)
     else:
         trials = _measure(options.only or installed(), options.faults or list(FAULTS), options.jobs)
         if options.json is not None:

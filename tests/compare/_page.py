@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from compare._faults import FAULTS
 from compare._products import OURS, PRODUCTS
 
-_BEGIN, _END = "<!-- figures: python tests/compare --page writes them -->\n", "<!-- end of the figures -->\n"
+SCRIPT = "tests/compare"
 _MAIN = [name for name, product in PRODUCTS.items() if not product.of]
 #: They have no second model of their own, and a table of theirs.
 _SDKS = ["openrouter", "openai"]
@@ -23,20 +21,8 @@ _APART = ("nothing wrong", *(fault.name for fault in FAULTS.values() if fault.ca
 _NOTABLE = 0.5
 
 
-def rendered(told: dict[str, Any], page: str) -> str:
-    """Return a page with the tables of these results between its marks."""
-    before, _, rest = page.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    return before + _BEGIN + "\n" + "\n".join(_tables(told)) + "\n" + _END + after
-
-
-def write(results: Path, page: Path) -> None:
-    """Write the tables of committed results into a page."""
-    told = json.loads(results.read_text(encoding="utf-8"))
-    page.write_text(rendered(told, page.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def _tables(told: dict[str, Any]) -> Iterator[str]:
+def tables(told: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of the tables."""
     trials = told["trials"]
     for mode, head in _HEADS.items():
         yield from (f"### {head}", "")
