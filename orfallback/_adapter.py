@@ -19,10 +19,9 @@ from orfallback._errors import FallbackError
 from orfallback._faults import forget_frames
 from orfallback._sender import CHAT
 from orfallback._served import Served, telling
-from orfallback._sockets import WatchedAdapter
 from orfallback._stream import Stream
 from orfallback._through import Redirected, Reply, Sent, Through
-from orfallback._transport import sending
+from orfallback._transport import OwnAdapter, sending
 from orfallback._types import Json
 from orfallback._verdict import Reason
 
@@ -46,7 +45,7 @@ class FallbackAdapter(BaseAdapter):
     def __init__(self, chain: Chain | None = None, inner: BaseAdapter | None = None) -> None:
         super().__init__()
         self.chain = Chain.from_env() if chain is None else chain
-        self.inner = WatchedAdapter() if inner is None else inner
+        self.inner = OwnAdapter() if inner is None else inner
 
     @classmethod
     def of_session(cls, session: requests.Session, chain: Chain, inner: BaseAdapter) -> FallbackAdapter:

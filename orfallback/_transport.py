@@ -23,6 +23,8 @@ from orfallback._watch import Watch
 sending: ContextVar[bool] = ContextVar("sending", default=False)
 #: Connections kept for each host: one a thread is what a busy host wants.
 POOL_SIZE = 128
+# Of so many URLs it is remembered what requests would find out anew.
+_MOST_URLS = 200
 
 
 class Sends(Protocol):
@@ -35,43 +37,63 @@ class Sends(Protocol):
         """Tell whether requests are authorized without a key of the chain's."""
 
 
-class _OwnAdapter(WatchedAdapter):
-    """The chain's own: what requests finds out anew for each request is found out once for each URL.
-
-    All requests to one URL have to come with the same settings.
-    """
+class OwnAdapter(WatchedAdapter):
+    """One of ours: what requests finds out anew for each request is found out once for a URL and its settings."""
 
     def __init__(self) -> None:
         super().__init__(pool_maxsize=POOL_SIZE)
-        self._known: dict[str, tuple[Any, str]] = {}
+        self._forget()
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)  # type: ignore[misc]  # typeshed does not know it
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pools: dict[Any, Any] = {}
+        self._lines: dict[Any, str] = {}
+        # Whether pools come from the method below; requests before 2.32.2 gets them in another way.
+        self._ready = False
 
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
         """Return the pool of a URL's host, ready for TLS."""
-        known = self._known.get(request.url)
+        self._ready = True
+        # A pair of files may be a list.
+        files = tuple(cert) if isinstance(cert, list) else cert
+        asked = request.url, verify, files, *(proxies.items() if proxies else ())
+        pool = self._pools.get(asked)
         # One that was closed takes no connections any more.
-        if known is not None and known[0].pool is not None:
-            return known[0]
-        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
-        super().cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
-        self._known[request.url] = pool, super().request_url(request, proxies)
+        if pool is None or pool.pool is None:
+            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            super().cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
+            _keep(self._pools, asked, pool)
         return pool
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Do nothing for a pool that is ready already."""
-        if url not in self._known:
-            # requests before 2.32.2 gets its connections in another way.
+        if not self._ready:
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
 
     def request_url(self, request: Any, proxies: Any) -> str:
         """Return what stands in the first line of a request: a path, or for a proxy a URL."""
-        known = self._known.get(request.url)
-        return super().request_url(request, proxies) if known is None else known[1]
+        asked = request.url, *(proxies.items() if proxies else ())
+        line = self._lines.get(asked)
+        if line is None:
+            line = super().request_url(request, proxies)
+            _keep(self._lines, asked, line)
+        return line
 
     def close(self) -> None:
         """Close every kept connection, also of pools that urllib3 has let go of since it has too many."""
-        while self._known:
-            self._known.popitem()[1][0].close()
+        while self._pools:
+            self._pools.popitem()[1].close()
         super().close()
+
+
+def _keep(known: dict[Any, Any], asked: Any, found: Any) -> None:
+    # An application's URLs may be without number.
+    if len(known) >= _MOST_URLS:
+        known.clear()
+    known[asked] = found
 
 
 class _Own:
@@ -80,7 +102,7 @@ class _Own:
     def __init__(self) -> None:
         self.session = requests.Session()
         self.session.headers["User-Agent"] = f"orfallback {self.session.headers['User-Agent']!s}"
-        self._adapter = _OwnAdapter()
+        self._adapter = OwnAdapter()
         self.session.mount("https://", self._adapter)
         self.session.mount("http://", self._adapter)
         self._prepared: dict[tuple[str, str], tuple[requests.PreparedRequest, dict[str, Any]]] = {}
