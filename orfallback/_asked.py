@@ -20,6 +20,8 @@ from orfallback._types import Json, Target, Timeouts
 
 # The older interface has the same models, faults and framing, and a prompt for the messages.
 _PATHS = (CHAT, "/completions")
+# Of so many ways to ask it is remembered whom they lead to.
+_MOST_WAYS = 100
 
 
 @dataclass(frozen=True)
@@ -108,30 +110,50 @@ def _authorization(request: requests.PreparedRequest) -> tuple[Secret | None, bo
         return None, True
 
 
-def targets_for(asked: Asked, chain: Sequence[Target], own: str) -> list[Target]:
-    """Return whom to ask: the models that the application names where it asked for them, then the chain's others.
-
-    A model that the chain knows at that origin is asked with what the chain sets for it. What the application brings
-    to authorize itself serves every target at the origin that it called.
+class Addressees:
+    """Whom to ask for what applications ask for: found out once for each way to ask, of which few are many.
 
     :param chain: the chain's own targets.
-    :param own: the endpoint that the chain itself would ask at that origin.
     """
-    here = asked.origin
-    endpoint = own
-    if asked.authorized:
-        endpoint = here if asked.secret is None else f"{here}#{asked.secret.digest}"
-    known = {target.model: target for target in reversed(chain) if origin(target.base_url) == here}
-    named = [
-        replace(known.get(model) or Target(model, name=model), base_url=asked.base_url, endpoint=endpoint)
-        for model in asked.models
-    ]
-    if asked.listed:
-        return named
-    others = [target for target in chain if target.model != asked.models[0] or origin(target.base_url) != here]
-    if asked.authorized:
-        others = [replace(each, endpoint=endpoint) if origin(each.base_url) == here else each for each in others]
-    return [*named, *others]
+
+    def __init__(self, chain: Sequence[Target]) -> None:
+        self._chain = chain
+        self._known: dict[tuple[object, ...], tuple[Target, ...]] = {}
+
+    def of(self, asked: Asked, own: str) -> tuple[Target, ...]:
+        """Return the models that an application names where it asked for them, then the chain's others.
+
+        A model that the chain knows at that origin is asked with what the chain sets for it. What the application
+        brings to authorize itself serves every target at the origin that it called.
+
+        :param own: the endpoint that the chain itself would ask at that origin.
+        """
+        endpoint = own
+        if asked.authorized:
+            endpoint = asked.origin if asked.secret is None else f"{asked.origin}#{asked.secret.digest}"
+        way = asked.base_url, asked.models, asked.listed, asked.authorized, endpoint
+        found = self._known.get(way)
+        if found is None:
+            found = self._found(asked, endpoint)
+            if len(self._known) >= _MOST_WAYS:
+                # A gateway of somebody's brings its users' keys.
+                self._known.clear()
+            self._known[way] = found
+        return found
+
+    def _found(self, asked: Asked, endpoint: str) -> tuple[Target, ...]:
+        here = asked.origin
+        known = {target.model: target for target in reversed(self._chain) if origin(target.base_url) == here}
+        named = [
+            replace(known.get(model) or Target(model, name=model), base_url=asked.base_url, endpoint=endpoint)
+            for model in asked.models
+        ]
+        if asked.listed:
+            return tuple(named)
+        others = [each for each in self._chain if each.model != asked.models[0] or origin(each.base_url) != here]
+        if asked.authorized:
+            others = [replace(each, endpoint=endpoint) if origin(each.base_url) == here else each for each in others]
+        return (*named, *others)
 
 
 def timeout_of(timeout: Any) -> Timeout:

@@ -30,7 +30,7 @@ from orfallback._wire import Wire
 if TYPE_CHECKING:
     from urllib3.util import Timeout
 
-    from orfallback._asked import Asked
+    from orfallback._asked import Addressees, Asked
     from orfallback._health import Health
     from orfallback._through import Through
 
@@ -98,6 +98,7 @@ class Chain:
             models = tuple(models)
         self._targets, self._secrets = _config.resolve(models, url, secret)
         self._origin = _config.origin(url)
+        self._addressees: Addressees | None = None
         _check_options(timeouts=timeouts, rounds=rounds, session=session, clock=clock, plugins=plugins)
         for name, strategy in (("classify", classify), ("select", select)):
             if not callable(strategy):
@@ -265,12 +266,14 @@ class Chain:
         :param timeout: the application's own.
         """
         # What the adapter alone needs loads with it.
-        from orfallback._asked import targets_for, under
+        from orfallback._asked import Addressees, under
 
         hooks = self.plugin_manager.hooks()
         limits = under(self._timeouts, timeout)
         own = f"{asked.origin}#{self._secret.digest}" if self._secret and asked.origin == self._origin else asked.origin
-        targets = targets_for(asked, self._targets, own)
+        if self._addressees is None:
+            self._addressees = Addressees(self._targets)
+        targets = self._addressees.of(asked, own)
         secrets = dict(self._secrets)
         if asked.secret is not None:
             secrets[targets[0].endpoint] = asked.secret
