@@ -16,6 +16,7 @@ from orfallback._completion import Completion, degraded_reply
 from orfallback._cooldown import Cooldown
 from orfallback._delay import DEFAULT_DELAY, REST, Delay, FixedDelay, check_seconds
 from orfallback._engine import Answered, Send, run
+from orfallback._health import Health
 from orfallback._logging import LoggingPlugin, warn_of
 from orfallback._payload import Messages, Payload
 from orfallback._plugins import STRATEGIES, Hooks, PluginManager, Strategies
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from urllib3.util import Timeout
 
     from orfallback._asked import Addressees, Asked
-    from orfallback._health import Health
     from orfallback._through import Through
 
 _OPTIONS = (
@@ -265,7 +265,7 @@ class Chain:
         :param through: sends it.
         :param timeout: the application's own.
         """
-        # What the adapter alone needs loads with it.
+        # What the adapter alone needs has been loaded with it, so that no fork can strike in the middle of that.
         from orfallback._asked import Addressees, under
 
         hooks = self.plugin_manager.hooks()
@@ -363,8 +363,6 @@ class Chain:
     @property
     def health(self) -> Health:
         """What the chain knows of its targets, to be seen and steered by hand."""
-        from orfallback._health import Health
-
         return Health(self.plugin_manager.get_plugin(COOLDOWN), self._targets)
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -340,7 +341,7 @@ def test_trouble_that_comes_and_goes(
 def test_somebody_who_holds_the_file_and_is_stopped(
     log: CallLog, path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call waits a second for a file that is held, the next ones not at all for some time; then one waits again."""
+    """A call waits a second for a file that is held, those after it not; all are written in order when it is free."""
     write(log, "before")
     waits: list[float] = []
     real = time.sleep
@@ -353,18 +354,69 @@ def test_somebody_who_holds_the_file_and_is_stopped(
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         started = time.monotonic()
-        write(log, "lost")
+        write(log, "waited")
         assert 1.0 <= time.monotonic() - started < 10.0
         waits.clear()
-        write(log, "lost", "lost")
+        write(log, "at once", "too")
         assert waits == []
         clock.advance(5.0)
         monkeypatch.setattr("orfallback.plugins.call_log._PATIENCE", 0.01)
-        write(log, "lost")
+        write(log, "again")
         assert waits
     write(log, "after")
-    assert ids(path) == ["before", "after"]
+    assert ids(path) == ["before", "waited", "at once", "too", "again", "after"]
     assert caplog.messages == [f"{BROKEN}somebody else holds '{path}' for longer than 1 s", f"{WELL}{path}"]
+
+
+def test_a_disk_that_stands_still(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 threads write while the first one's line takes longer than any waits: none is held up, and no line is lost."""
+    monkeypatch.setattr(_lines, "_TURN", 0.05)
+    monkeypatch.setattr("orfallback.plugins.call_log._PATIENCE", 0.05)
+    log = CallLog(path)
+    real, first, moves = _lines._append, threading.Lock(), threading.Event()
+
+    def append(file: Any, size: int, line: bytes) -> None:
+        if first.acquire(blocking=False):
+            assert moves.wait(60)
+        real(file, size, line)
+
+    monkeypatch.setattr(_lines, "_append", append)
+    with ThreadPoolExecutor(16) as pool:
+        stands = pool.submit(write, log, "0")
+        while not first.locked():
+            time.sleep(0.001)
+        for _ in pool.map(lambda number: write(log, str(number)), range(1, 16), timeout=60):
+            assert not stands.done()
+        moves.set()
+    assert sorted(map(int, ids(path))) == list(range(16))
+
+
+def test_what_waits_is_bounded(log: CallLog, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a file is held for ever, the last thousand lines wait for it, and no more."""
+    monkeypatch.setattr("orfallback.plugins.call_log._PATIENCE", 0.0)
+    path.touch()
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write(log, *map(str, range(1_500)))
+    write(log, "after")
+    kept = [name for each in files(path) for name in ids(each)]
+    assert kept[-1] == "after"
+    assert 999 <= len(kept) <= 1_000
+
+
+def test_a_child_does_not_write_what_waits_in_its_parent(log: CallLog, path: Path) -> None:
+    """A line that waited at a fork is written once, by the parent."""
+    path.touch()
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write(log, "parent")
+    child = os.fork()
+    if not child:
+        write(log, "child")
+        os._exit(0)
+    os.waitpid(child, 0)
+    write(log, "after")
+    assert ids(path) == ["child", "parent", "after"]
 
 
 def test_a_short_wait_loses_nothing(log: CallLog, path: Path) -> None:
@@ -454,7 +506,7 @@ def test_a_line_in_the_middle_of_a_line(log: CallLog, path: Path, monkeypatch: p
 def test_a_turn_that_nobody_ends(log: CallLog, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that was interrupted as its turn began holds nobody up for long, and loses no line of others."""
     monkeypatch.setattr(_lines, "_TURN", 0.05)
-    log._file._turn.begin()
+    log._file._turn.begin(0)
     for _ in range(3):
         log.orfallback_call_finished(call(), None)
     assert len(path.read_bytes().splitlines()) == 3

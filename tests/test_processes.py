@@ -34,6 +34,11 @@ def test_a_warm_chain_over_a_fork(echoing: Simulator) -> None:
     assert sharers(echoing) == []
 
 
+def test_a_chain_in_use_loads_nothing(echoing: Simulator) -> None:
+    """A fork in the middle of an import would leave its lock held in the child: all is there before the first call."""
+    assert found("forking.py", "loading", echoing.base_url) == [[], []]
+
+
 def test_a_family_of_four(echoing: Simulator) -> None:
     """Children and a grandchild each keep to connections of their own."""
     assert found("forking.py", "family", echoing.base_url) == [0, [0, [0, 0, 0]], [0, 0]]

@@ -39,7 +39,7 @@ from orfallback import (
 )
 from orfallback.plugins import _series
 from orfallback.plugins.prometheus import Prometheus, metrics_app
-from orfallback.testing import FakeClock, Simulator, answer, cut, error_in_200, reply, reset, status
+from orfallback.testing import FakeClock, Received, Simulator, Step, answer, cut, error_in_200, reply, reset, status
 
 KEY = "sk-test-0000000000000000"
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "metrics.md"
@@ -508,6 +508,28 @@ def test_what_rests_without_a_scrape(
     ask()
     assert seen == [True, True, False]
     assert metrics.rested(BUSY) is False
+
+
+def test_what_is_under_way_without_a_scrape(
+    sim: Simulator, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """As processes that share files show it: a call is under way while its model is asked, and not when it is over."""
+    chain = chain_of(sim, registry, GOOD)
+    metrics = _series.shared(registry, _series.BUCKETS)
+    monkeypatch.setattr(metrics, "_files", True)
+    seen = []
+
+    def look() -> None:
+        seen.append(metrics._metrics["calls_in_progress"].labels("complete")._value.get())
+
+    def asked(received: Received) -> Iterator[Step]:
+        look()
+        return answer()(received)
+
+    sim.script(GOOD, asked)
+    chain.complete("Hi")
+    look()
+    assert seen == [1, 0]
 
 
 def test_what_rests_in_one_of_two_chains(sim: Simulator, registry: CollectorRegistry) -> None:

@@ -25,7 +25,7 @@ _MODE = 0o600
 _FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 # The longest that the threads of a process wait for each other (s): one of them may have been interrupted in its turn.
 _TURN = 1.0
-# Lines that wait for the thread that writes to come back to itself.
+# Lines that wait for a file that is not free: a disk that stands still, a process that was stopped as it wrote.
 _MOST_WAITING = 1_000
 # Between two tries for the file that another process holds (s): whoever writes has it for some microseconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0001, 0.005
@@ -49,40 +49,66 @@ class LineFile:
         self._most_bytes = most_bytes
         self._kept = kept
         self._turn = _Turn()
-        self._waiting: deque[bytes] = deque(maxlen=_MOST_WAITING)
 
     def add(self, line: bytes, patience: float) -> None:
-        """Write a line, all of it or nothing.
+        """Write a line, all of it or nothing; one for which the file is not free in time is written with the next.
 
         :param line: with its end.
-        :param patience: the longest wait for other processes that write (s).
+        :param patience: the longest wait for others that write (s).
         :raises TimeoutError: if that was not enough.
-        :raises OSError: if it cannot be written.
+        :raises OSError: if it cannot be written, or one before it that waited.
         """
-        if self._turn.is_mine():
+        turn = self._turn_of_this_process()
+        turn.waiting.append(line)
+        if turn.is_mine():
             # A signal handler, or the garbage collector, in the middle of a line of this very thread.
-            self._waiting.append(line)
             return
-        turn = self._take_turn()
-        try:
-            turn.is_of_this_thread()
-            self._add(line, patience)
-            while self._waiting:
-                self._add(self._waiting.popleft(), patience)
-        finally:
-            turn.end()
+        written = turn.written
+        if not turn.begin(_TURN):
+            turn = self._turn_after(turn, written)
+            if not turn.begin(0):
+                # Whoever has it writes this one, too.
+                return
+        mine = True
+        while mine:
+            try:
+                turn.is_of_this_thread()
+                self._write_all(turn, patience)
+            finally:
+                turn.end()
+            # One that came between the last look and the end saw the turn taken, and relies on it.
+            mine = bool(turn.waiting) and turn.begin(0)
 
-    def _take_turn(self) -> _Turn:
+    def _turn_of_this_process(self) -> _Turn:
         turn = self._turn
-        if turn.pid == os.getpid() and turn.begin():
-            return turn
-        # Somebody was interrupted in it, or a thread of the parent's had it at the fork. The file is locked as well.
-        turn = _Turn()
-        turn.begin()
-        self._turn = turn
+        if turn.pid != os.getpid():
+            # A thread of the parent's may have had it at the fork; what waits there, the parent writes.
+            turn = self._turn = _Turn()
         return turn
 
-    def _add(self, line: bytes, patience: float) -> None:
+    def _turn_after(self, turn: _Turn, written: int) -> _Turn:
+        """Return the turn to take after one was waited for in vain; so many lines had been written in it before."""
+        if self._turn is turn and turn.written == written:
+            # Somebody was interrupted in it, or the disk stands still. The file is locked as well.
+            self._turn = _Turn(turn.waiting)
+        return self._turn
+
+    def _write_all(self, turn: _Turn, patience: float) -> None:
+        """Write the lines that wait, the oldest first."""
+        while True:
+            try:
+                line = turn.waiting.popleft()
+            except IndexError:
+                return
+            try:
+                self._write(line, patience)
+            except TimeoutError:
+                if len(turn.waiting) < _MOST_WAITING:
+                    turn.waiting.appendleft(line)
+                raise
+            turn.written += 1
+
+    def _write(self, line: bytes, patience: float) -> None:
         until = time.monotonic() + patience
         pause = _FIRST_PAUSE
         while (written := self._try(line)) is not True:
@@ -162,13 +188,18 @@ class LineFile:
 
 
 class _Turn:
-    """Whose turn it is, among the threads of a process.
+    """Whose turn it is, among the threads of a process, and what they wait to write.
 
+    :param waiting: the lines of the turn that it stands in for; None is none yet.
     :ivar pid: the process.
+    :ivar waiting: the lines that are not written yet; of too many the oldest goes.
+    :ivar written: how many lines were written in it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: deque[bytes] | None = None) -> None:
         self.pid = os.getpid()
+        self.waiting: deque[bytes] = deque(maxlen=_MOST_WAITING) if waiting is None else waiting
+        self.written = 0
         self._lock = threading.Lock()
         self._whose: int | None = None
 
@@ -176,9 +207,9 @@ class _Turn:
         """Tell whether this thread has it."""
         return self._whose == threading.get_ident() and self.pid == os.getpid()
 
-    def begin(self) -> bool:
-        """Wait for it, and take it; False if that took too long."""
-        return self._lock.acquire(timeout=_TURN)
+    def begin(self, patience: float) -> bool:
+        """Wait for it (s), and take it; False if that took too long."""
+        return self._lock.acquire(timeout=patience)
 
     def is_of_this_thread(self) -> None:
         """Say whose it is now: not when it is taken, for an interruption could strike before it can be left."""

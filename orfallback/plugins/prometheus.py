@@ -76,6 +76,7 @@ class Prometheus:
         mode = _MODES[call.stream]
         keep(self._metrics.running[mode], call.id, self._metrics.label(called(target)), _MOST_CALLS)
         self._metrics.note_running(mode)
+        self._metrics.settle()
 
     @hookimpl(trylast=True)
     def orfallback_committed(self, call: Call, attempt: Attempt) -> None:

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from asking import chain_for, wrong
+import requests
+from asking import MODELS, chain_for, wrong
 
-from orfallback import Chain
+from orfallback import Chain, FallbackAdapter
 
 # Python 3.12 warns of what some of the situations are about.
 warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
@@ -189,6 +190,27 @@ def spawn(chain: Chain) -> Any:
         workers.close()
         workers.join()
     return counts, unsent
+
+
+def loading(chain: Chain) -> Any:
+    """Return the modules of the library that a chain in use loads, and those that one under an application does."""
+
+    def loaded(work: Callable[[], object]) -> list[str]:
+        before = set(sys.modules)
+        work()
+        return sorted(name for name in set(sys.modules) - before if name.startswith("orfallback"))
+
+    def ask() -> None:
+        # Both models: one of them is busy.
+        wrong(chain, "loading", 3)
+        chain.health.snapshot()
+
+    used = loaded(ask)
+    with requests.Session() as session:
+        session.mount("http://", FallbackAdapter(chain))
+        body = {"model": MODELS[0], "messages": [{"role": "user", "content": "loading"}]}
+        url = f"{chain.targets[0].base_url}/chat/completions"
+        return used, loaded(lambda: [session.post(url, json={**body, "stream": stream}) for stream in (False, True)])
 
 
 def main(situation: str, base_url: str) -> None:
