@@ -22,6 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout
 
+from orfallback._head import Head, plain
 from orfallback._watch import Watch
 
 # What stands for "no limit" towards sockets, which take no infinity (s).
@@ -139,9 +140,16 @@ class _Buffered(io.BufferedReader):
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, watch: Watch, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
+        self._of = kwargs.get("method")
         self.fp = self.buffered = _Buffered(_WatchedReader(self.fp.detach(), sock, watch))
 
     def begin(self) -> None:
+        # None, until it has begun.
+        begun = self.headers is not None
+        head = None if begun or self.debuglevel or self._of != "POST" else plain(self.buffered.peek())
+        if head is not None:
+            self._begin_with(head)
+            return
         super().begin()
         # http.client reads over 100 alone; 102 and 103 are no replies either (RFC 9110 section 15.2, RFC 8297).
         while self.status in (102, 103):
@@ -150,6 +158,16 @@ class _Response(http.client.HTTPResponse):
         if self.status == 101:
             # Whatever the connection speaks now, it is not for us.
             self.will_close = True
+
+    def _begin_with(self, head: Head) -> None:
+        self.buffered.read(head.size)
+        self.code = self.status = head.status
+        self.reason, self.version = head.reason, 11
+        self.headers = self.msg = head.headers
+        self.chunked, self.length = head.chunked, head.length
+        if head.chunked:
+            self.chunk_left = None
+        self.will_close = head.closes
 
     def read1(self, n: int = -1) -> bytes:
         """Return what has come; of a chunked body not its first chunk alone, but all that were read ahead."""

@@ -15,7 +15,7 @@ import orfallback
 ROOT = Path(orfallback.__file__).parent
 #: From low to high; a package counts as one.
 ROWS: list[set[str]] = [
-    {"_text", "_clock", "_sse", "_secret", "_verdict", "_usage", "bootstrap"},
+    {"_text", "_clock", "_sse", "_secret", "_verdict", "_usage", "_head", "bootstrap"},
     {"_types", "_watch", "_request", "stores"},
     {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub", "_needs"},
     {
