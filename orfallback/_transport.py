@@ -57,14 +57,14 @@ class OwnAdapter(WatchedAdapter):
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
         """Return the pool of a URL's host, ready for TLS."""
         self._ready = True
-        # A pair of files may be a list.
+        # A pair of files may be a list, which requests itself trips over.
         files = tuple(cert) if isinstance(cert, list) else cert
         asked = request.url, verify, files, *(proxies.items() if proxies else ())
         pool = self._pools.get(asked)
         # One that was closed takes no connections any more.
         if pool is None or pool.pool is None:
-            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
-            super().cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
+            pool = super().get_connection_with_tls_context(request, verify, proxies, files)
+            super().cert_verify(pool, request.url, verify, files)  # type: ignore[no-untyped-call]
             _keep(self._pools, asked, pool)
         return pool
 
