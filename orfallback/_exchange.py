@@ -46,6 +46,7 @@ class Exchange:
         self.bytes = 0
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
+        self._packed = False
         self._response: requests.Response | None = None
         self._read_before: bytes | None = None
         self._sent_with: Mapping[str, str | bytes] = {}
@@ -58,6 +59,7 @@ class Exchange:
         self._read_before = read if isinstance(read, bytes) else None
         self.status = response.status_code
         self.headers = response.headers
+        self._packed = "Content-Encoding" in self.headers
         # With the headers that an application's own session put there; one that a test double made has no request.
         self._sent_with = getattr(response.request, "headers", None) or {}
 
@@ -92,7 +94,7 @@ class Exchange:
             # Of all ways to read, the only one that is prompt whatever the framing.
             raw = None if self._response is None else self._response.raw
             if isinstance(raw, (BaseHTTPResponse, Tee)):
-                piece = raw.read1(_READ_SIZE, decode_content=True)
+                piece = raw.read1(_READ_SIZE, decode_content=self._packed)
             else:
                 piece = b"" if raw is None else raw.read(1)
         except WIRE_ERRORS as error:
@@ -109,7 +111,7 @@ class Exchange:
             isinstance(raw, HTTPResponse)
             and raw.length_remaining == 0
             and raw.closed
-            and "Content-Encoding" not in self.headers
+            and not self._packed
         )
 
     def interrupt(self) -> None:

@@ -31,7 +31,8 @@ _FOREVER = 86_400.0 * 365
 _SLACK = 0.005
 # So much is read at once from a socket at most (bytes).
 _READ_AHEAD = 16 * 1024
-# The end of one chunk and the size of the next.
+# The size of a chunk, and the end of the one before it.
+_FIRST_CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 _CHUNK = re.compile(rb"\r\n([0-9a-fA-F]{1,8})\r\n")
 # A body of up to this leaves together with its head: one system call and one packet instead of two (bytes).
 _LEAVES_AT_ONCE = 64 * 1024
@@ -171,23 +172,36 @@ class _Response(http.client.HTTPResponse):
 
     def read1(self, n: int = -1) -> bytes:
         """Return what has come; of a chunked body not its first chunk alone, but all that were read ahead."""
-        first = super().read1(n)
-        if not first or not self.chunked or self.chunk_left != 0:
-            return first
-        held = self.buffered.held()
-        pieces, size, taken = [first], len(first), 0
-        while found := _CHUNK.match(held, taken):
+        pieces: list[bytes] = []
+        if self.chunked and not self.chunk_left and not self.isclosed() and self._of != "HEAD":
+            pieces = self._chunks_in(self.buffered.peek(), n)
+        if not pieces:
+            # A chunk that is not all there, the last one, which is empty, and whatever is odd is http.client's.
+            first = super().read1(n)
+            if not first or not self.chunked or self.chunk_left != 0:
+                return first
+            pieces = [first, *self._chunks_in(self.buffered.held(), n - len(first))]
+        return b"".join(pieces)
+
+    def _chunks_in(self, held: bytes, most: int) -> list[bytes]:
+        """Take the chunks that are held whole, so many bytes at most, off what was read ahead, and return them."""
+        pieces: list[bytes] = []
+        size = taken = 0
+        pattern = _FIRST_CHUNK if self.chunk_left is None else _CHUNK
+        while found := pattern.match(held, taken):
             start = found.end()
             length = int(found[1], 16)
             size += length
-            # The last chunk, which is empty, and whatever is not whole or odd is http.client's.
-            if not length or start + length > len(held) or not size <= n:
+            if not length or start + length > len(held) or size > most:
                 break
             taken = start + length
             pieces.append(held[start:taken])
-        # No chunk of it is left; the end of its line is, as where http.client has read one.
-        self.buffered.read(taken)
-        return b"".join(pieces)
+            pattern = _CHUNK
+        if pieces:
+            self.buffered.read(taken)
+            # No chunk of it is left; the end of its line is, as where http.client has read one.
+            self.chunk_left = 0
+        return pieces
 
 
 def _close_sockets(error: BaseException) -> None:

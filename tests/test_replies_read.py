@@ -1,11 +1,13 @@
-"""The head of a reply: what is read in one go is what http.client would have read."""
+"""A reply, its head and its chunks: what is read in one go is what http.client would have read."""
 
 from __future__ import annotations
 
 import http.client
 import io
 import time
+from collections.abc import Sequence
 from email.errors import MultipartInvariantViolationDefect, StartBoundaryNotFoundDefect
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -22,15 +24,38 @@ OF_MAIL = (StartBoundaryNotFoundDefect, MultipartInvariantViolationDefect)
 PLAIN = b"HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\nContent-Length: 8\r\nX-A: \t b  \r\nVary:\r\n\r\n"
 
 
+class Sent(io.RawIOBase):
+    """What a server sent, as it comes.
+
+    :param pieces: what comes at a time.
+    """
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = [piece for piece in pieces if piece]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self._pieces:
+            return 0
+        piece = self._pieces.pop(0)
+        count = min(len(piece), len(buffer))
+        buffer[:count] = piece[:count]
+        if piece[count:]:
+            self._pieces.insert(0, piece[count:])
+        return count
+
+
 class Socket:
     """As much of a socket as a response needs."""
 
-    def __init__(self, sent: bytes) -> None:
-        self._sent = sent
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = pieces
 
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
         """Return what was sent."""
-        return io.BufferedReader(io.BytesIO(self._sent))
+        return io.BufferedReader(Sent(self._pieces))
 
     def gettimeout(self) -> None:
         """Tell that there is none."""
@@ -52,10 +77,19 @@ def began(response: http.client.HTTPResponse) -> Any:
     return facts, response.headers.items(), defects, response.fp.read()
 
 
+def responses(*sent: bytes, method: str = "POST") -> tuple[_Response, http.client.HTTPResponse]:
+    """Return a response of ours and one of http.client's to what was sent."""
+    ours, theirs = Socket(*sent), Socket(*sent)
+    watch = Watch(SystemClock(), float("inf"), None)
+    return (
+        _Response(ours, watch, method=method),  # type: ignore[arg-type]  # a socket as far as it goes
+        http.client.HTTPResponse(theirs, method=method),  # type: ignore[arg-type]  # likewise
+    )
+
+
 def both(sent: bytes, method: str = "POST") -> tuple[Any, Any]:
     """Return what a response of ours knows, and one of http.client's."""
-    theirs = http.client.HTTPResponse(Socket(sent), method=method)  # type: ignore[arg-type]  # likewise
-    ours = _Response(Socket(sent), Watch(SystemClock(), float("inf"), None), method=method)  # type: ignore[arg-type]
+    ours, theirs = responses(sent, method=method)
     return began(ours), began(theirs)
 
 
@@ -130,3 +164,51 @@ def test_a_head_without_end_costs_no_time(held: bytes) -> None:
     began_at = time.perf_counter()
     assert plain(held) is None
     assert time.perf_counter() - began_at < 0.5
+
+
+# -- chunks --
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+SIZES = [b"%x\r\n", b"%X\r\n", b"%05x\r\n", b"%x ;a=b\r\n", b"%x\n", b" %x\r\n"]
+LASTS = [
+    b"0\r\n\r\n", b"0\r\n\r\nHTTP/1.1 200 OK", b"0\r\nX: a\r\n\r\n", b"000\r\n\r\n", b"0\r\n", b"", b"5\r\nab", b"ff",
+    b"no size\r\n", b"\r\n0\r\n\r\n", b"3\r\nabcX", b"3\r\nabcde3\r\nfgh\r\n0\r\n\r\n",
+    b"fffffffff\r\nab", b"0x3\r\nabc\r\n", b"3_0\r\nabc\r\n",
+]  # fmt: skip
+
+
+def body_of(response: http.client.HTTPResponse, size: int) -> tuple[bytes, str, bool, bytes]:
+    """Return a body that is read so much at a time, how it ended, whether it is closed, and what stands behind it."""
+    response.begin()
+    file, body = response.fp, b""
+    try:
+        while piece := response.read1(size):
+            assert len(piece) <= size
+            body += piece
+    except http.client.HTTPException as error:
+        return body, type(error).__name__, response.isclosed(), b""
+    return body, "", response.isclosed(), b"" if file.closed else file.read()
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(SIZES), st.binary(min_size=1, max_size=40)), max_size=8),
+    st.sampled_from(LASTS),
+    st.lists(st.integers(0, 500), max_size=12),
+    st.sampled_from([1, 7, 64, 65536]),
+)
+def test_chunks_are_those_of_http_client(
+    chunks: list[tuple[bytes, bytes]], last: bytes, cuts: list[int], size: int
+) -> None:
+    """However a body is written in chunks, cut by the network and broken, it is read as http.client reads it."""
+    sent = b"".join(form % len(data) + data + b"\r\n" for form, data in chunks) + last
+    edges = sorted({0, len(sent), *(cut % (len(sent) + 1) for cut in cuts)})
+    pieces = [sent[start:end] for start, end in pairwise(edges)]
+    ours, theirs = (body_of(response, size) for response in responses(CHUNKED, *pieces))
+    assert ours == theirs
+
+
+def test_chunks_are_read_as_soon_as_they_are_there() -> None:
+    """Chunks that came together are read together, and none waits for the next."""
+    ours, _ = responses(CHUNKED, b"1\r\na\r\n2\r\nbc\r\n3\r\nd", b"e", b"f\r\n1\r\ng\r\n", b"0\r\n\r\n")
+    ours.begin()
+    assert [ours.read1(65536) for _ in range(6)] == [b"abc", b"d", b"e", b"f", b"g", b""]
