@@ -174,7 +174,13 @@ class _Response(http.client.HTTPResponse):
         """Return what has come; of a chunked body not its first chunk alone, but all that were read ahead."""
         pieces: list[bytes] = []
         if self.chunked and not self.chunk_left and not self.isclosed() and self._of != "HEAD":
-            pieces = self._chunks_in(self.buffered.peek(), n)
+            held = self.buffered.peek()
+            if held == b"\r\n" and self.chunk_left == 0:
+                # The end of the last chunk comes with it, as a rule, and the next chunk later.
+                self.buffered.read(2)
+                self.chunk_left = None
+                held = self.buffered.peek()
+            pieces = self._chunks_in(held, n)
         if not pieces:
             # A chunk that is not all there, the last one, which is empty, and whatever is odd is http.client's.
             first = super().read1(n)
