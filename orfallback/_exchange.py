@@ -107,12 +107,7 @@ class Exchange:
     def _at_its_end(self) -> bool:
         """Tell whether a body whose length was told is read, so that it needs no further read to learn that."""
         raw = None if self._response is None else self._response.raw
-        return (
-            isinstance(raw, HTTPResponse)
-            and raw.length_remaining == 0
-            and raw.closed
-            and not self._packed
-        )
+        return isinstance(raw, HTTPResponse) and raw.length_remaining == 0 and raw.closed and not self._packed
 
     def interrupt(self) -> None:
         """Wake a thread that waits for the body; only this may be called by another thread."""
