@@ -70,9 +70,10 @@ def storm(path: str, name: str, threads: str, records: str, kept: str) -> Any:
 def endless(path: str, name: str) -> Any:
     """Write until killed."""
     log = CallLog(path, most_bytes=SMALL, kept=1_000)
-    print("begins", flush=True)
     for number in count():
         log.orfallback_call_finished(call(f"{name}-{number}"), None)
+        if not number:
+            print("writes", flush=True)
 
 
 def forked(path: str) -> Any:
