@@ -141,16 +141,17 @@ class _Buffered(io.BufferedReader):
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, watch: Watch, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self._of = kwargs.get("method")
+        self._request_method = kwargs.get("method")
         self.fp = self.buffered = _Buffered(_WatchedReader(self.fp.detach(), sock, watch))
 
     def begin(self) -> None:
         # None, until it has begun.
         begun = self.headers is not None
-        head = None if begun or self.debuglevel or self._of != "POST" else plain(self.buffered.peek())
-        if head is not None:
-            self._begin_with(head)
-            return
+        if not begun and not self.debuglevel and self._request_method == "POST":
+            head = plain(self.buffered.peek())
+            if head is not None:
+                self._begin_with(head)
+                return
         super().begin()
         # http.client reads over 100 alone; 102 and 103 are no replies either (RFC 9110 section 15.2, RFC 8297).
         while self.status in (102, 103):
@@ -173,7 +174,7 @@ class _Response(http.client.HTTPResponse):
     def read1(self, n: int = -1) -> bytes:
         """Return what has come; of a chunked body not its first chunk alone, but all that were read ahead."""
         pieces: list[bytes] = []
-        if self.chunked and not self.chunk_left and not self.isclosed() and self._of != "HEAD":
+        if self.chunked and not self.chunk_left and not self.isclosed() and self._request_method != "HEAD":
             held = self.buffered.peek()
             if held == b"\r\n" and self.chunk_left == 0:
                 # The end of the last chunk comes with it, as a rule, and the next chunk later.
