@@ -161,8 +161,8 @@ class _Server:
                 else:
                     self._read(key.data)
             while self._due and self._due[0][0] <= time.monotonic():
-                _, _, client, steps = heapq.heappop(self._due)
-                self._go_on(client, steps)
+                due, _, client, steps = heapq.heappop(self._due)
+                self._go_on(client, steps, due)
 
     def _accept(self) -> None:
         sock, _ = self._listener.accept()
@@ -188,22 +188,27 @@ class _Server:
             kind = "busy" if b'"model":"busy"' in body.replace(b": ", b":") else "whole"
         numbers = [int(each) for each in rest if each.isdigit()]
         if kind == "slow":
-            self._go_on(client, iter([(numbers[0] / 1000, b""), (0.0, _canned("whole"))]))
+            steps = iter([(numbers[0] / 1000, b""), (0.0, _canned("whole"))])
         elif kind == "paced":
             client.closes = not numbers[2]
-            self._go_on(client, _paced(*numbers))
+            steps = _paced(*numbers)
         else:
             client.closes = kind == "stream" and _SIZES[numbers[1]] is None
-            self._go_on(client, iter([(0.0, _canned(kind, *numbers))]))
+            steps = iter([(0.0, _canned(kind, *numbers))])
+        self._go_on(client, steps, time.monotonic())
 
-    def _go_on(self, client: _Client, steps: Iterator[tuple[float, bytes]]) -> None:
+    def _go_on(self, client: _Client, steps: Iterator[tuple[float, bytes]], due: float) -> None:
+        """Send what is due, and count what comes next from when this was due.
+
+        Counted from when it was sent, streams that once left in one burst would stay in step for ever.
+        """
         for wait, content in steps:
             try:
                 client.send(content)
             except OSError:
                 return
             if wait:
-                heapq.heappush(self._due, (time.monotonic() + wait, next(self._numbers), client, steps))
+                heapq.heappush(self._due, (due + wait, next(self._numbers), client, steps))
                 return
         if client.closes:
             self._drop(client)
