@@ -47,13 +47,15 @@ class Blocks:
         self.comments = 0
 
     def __iter__(self) -> Generator[bytes, None, None]:
-        # Not in pieces, which may be of one byte each.
-        rest = bytearray()
+        splitter = _Splitter()
         block: list[bytes] = []
         size = 0
-        for lines in self._lines(rest):
+        for chunk in self._chunks:
+            if not size and len(chunk) <= self._limit and splitter.needs_not(chunk):
+                yield _valid(chunk)
+                continue
             done: list[bytes] = []
-            for line in lines:
+            for line in splitter.split(chunk):
                 if not line:
                     if block:
                         done += block
@@ -72,39 +74,66 @@ class Blocks:
                 done.append(b"")
                 yield _valid(b"\n".join(done))
             # Raised after the whole events before it have been handed on.
-            if len(block) > MAX_LINES and size <= self._limit:
-                raise EventTooLarge(f"an event has more than {MAX_LINES} lines")
-            if size + len(rest) > self._limit:
-                raise EventTooLarge(f"an event is larger than {self._limit} bytes")
+            self._check(len(block), size, len(splitter.rest))
 
-    def _lines(self, rest: bytearray) -> Iterator[list[bytes]]:
-        """Yield the lines that each chunk completes; ``rest`` holds as much as there is of the one that is not."""
-        first, after_cr = True, False
-        for chunk in self._chunks:
-            if first and chunk:
-                # A mark cut in two by the first read is put together before it is looked for.
-                chunk = bytes(rest) + chunk
-                rest.clear()
-                if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
-                    rest += chunk
-                    continue
-                first = False
-                chunk = chunk.removeprefix(_BOM)
-            if after_cr and chunk:
-                chunk = chunk.removeprefix(b"\n")
-                after_cr = False
-            if chunk:
-                after_cr = chunk.endswith(b"\r")
-            if b"\r" in chunk:
-                chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-            head, *tail = chunk.split(b"\n")
-            if tail:
-                rest += head
-                tail.insert(0, bytes(rest))
-                rest.clear()
-                head = tail.pop()
+    def _check(self, lines: int, size: int, rest: int) -> None:
+        if lines > MAX_LINES and size <= self._limit:
+            raise EventTooLarge(f"an event has more than {MAX_LINES} lines")
+        if size + rest > self._limit:
+            raise EventTooLarge(f"an event is larger than {self._limit} bytes")
+
+
+class _Splitter:
+    """Turns pieces of bytes, cut anywhere, into whole lines, whatever ends them; a byte order mark is taken off.
+
+    :ivar rest: as much as there is of the line that is not whole yet.
+    """
+
+    def __init__(self) -> None:
+        # Not in pieces, which may be of one byte each.
+        self.rest = bytearray()
+        self._first = True
+        self._after_cr = False
+
+    def needs_not(self, chunk: bytes) -> bool:
+        """Tell whether a chunk is one event of one line, as most come, so that there is nothing to take apart."""
+        return (
+            chunk.endswith(b"\n\n")
+            and chunk.startswith(b"data:")
+            and chunk.count(b"\n") == 2
+            and b"\r" not in chunk
+            and not self.rest
+            and not self._first
+            and not self._after_cr
+        )
+
+    def split(self, chunk: bytes) -> list[bytes]:
+        """Return the lines that a chunk completes."""
+        rest = self.rest
+        if self._first and chunk:
+            # A mark cut in two by the first read is put together before it is looked for.
+            chunk = bytes(rest) + chunk
+            rest.clear()
+            if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
+                rest += chunk
+                return []
+            self._first = False
+            chunk = chunk.removeprefix(_BOM)
+        if self._after_cr and chunk:
+            chunk = chunk.removeprefix(b"\n")
+            self._after_cr = False
+        if chunk:
+            self._after_cr = chunk.endswith(b"\r")
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        head, *lines = chunk.split(b"\n")
+        if lines:
             rest += head
-            yield tail
+            lines.insert(0, bytes(rest))
+            rest.clear()
+            head = lines.pop()
+        rest += head
+        return lines
 
 
 def _valid(block: bytes) -> bytes:
