@@ -100,8 +100,8 @@ class _WatchedReader(io.RawIOBase):
         now = self._sock.gettimeout()
         if now is None or abs(now - left) > _SLACK:
             self._sock.settimeout(left)
-        count: int | None = self._raw.readinto(buffer)
-        self._watch.received += count or 0
+        count = self._sock.recv_into(buffer)
+        self._watch.received += count
         return count
 
     def close(self) -> None:

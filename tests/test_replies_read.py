@@ -51,11 +51,15 @@ class Socket:
     """As much of a socket as a response needs."""
 
     def __init__(self, *pieces: bytes) -> None:
-        self._pieces = pieces
+        self._sent = Sent(pieces)
 
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
         """Return what was sent."""
-        return io.BufferedReader(Sent(self._pieces))
+        return io.BufferedReader(self._sent)
+
+    def recv_into(self, buffer: Any) -> int:
+        """Receive what was sent."""
+        return self._sent.readinto(buffer)
 
     def gettimeout(self) -> None:
         """Tell that there is none."""
