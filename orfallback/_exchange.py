@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import requests
@@ -14,6 +15,7 @@ from orfallback._faults import WIRE_ERRORS, Cut, cut_by
 from orfallback._request import Request
 from orfallback._scrub import scrub
 from orfallback._secret import TELLING
+from orfallback._sockets import past_urllib3
 from orfallback._tee import Tee
 from orfallback._types import Outcome
 from orfallback._verdict import Fault
@@ -48,20 +50,39 @@ class Exchange:
         self.headers: Mapping[str, str] = {}
         self._packed = False
         self._response: requests.Response | None = None
-        self._read_before: bytes | None = None
+        self._read_on: Callable[[], bytes] = _nothing
+        # Whether what is read is in time without a look at the clock: the socket has looked, or it was read before.
+        self._in_time = False
+        # Whether it is known before how long the body is.
+        self._counted = False
         self._sent_with: Mapping[str, str | bytes] = {}
 
     def begin(self, response: requests.Response) -> None:
         """Take the reply, whose headers are there and whose body is unread."""
         self._response = response
-        # What a session's hook or adapter has read stands in the response, and no longer on the socket.
-        read = getattr(response, "_content", False)
-        self._read_before = read if isinstance(read, bytes) else None
         self.status = response.status_code
         self.headers = response.headers
         self._packed = "Content-Encoding" in self.headers
         # With the headers that an application's own session put there; one that a test double made has no request.
         self._sent_with = getattr(response.request, "headers", None) or {}
+        raw = response.raw
+        self._counted = isinstance(raw, HTTPResponse) and not self._packed and raw.length_remaining is not None
+        self._in_time = True
+        # What a session's hook or adapter has read stands in the response, and no longer on the socket.
+        read = getattr(response, "_content", False)
+        if isinstance(read, bytes):
+            self._read_on = partial(next, iter([read]), b"")
+            return
+        straight = past_urllib3(raw, _READ_SIZE) if isinstance(raw, HTTPResponse) and not self._packed else None
+        if straight is not None:
+            self._read_on = straight
+            return
+        self._in_time = False
+        # Of all ways to read, the only one that is prompt whatever the framing.
+        if isinstance(raw, (BaseHTTPResponse, Tee)):
+            self._read_on = partial(raw.read1, _READ_SIZE, decode_content=self._packed)
+        else:
+            self._read_on = _nothing if raw is None else partial(raw.read, 1)
 
     @property
     def good(self) -> bool:
@@ -80,34 +101,24 @@ class Exchange:
             if self.bytes > limit:
                 raise Cut(Fault.TOO_LARGE, f"the body is larger than {limit} bytes")
             yield piece
-            if self._at_its_end():
+            if self._counted and self._at_its_end():
                 return
 
     def read(self) -> bytes:
         """Return the next piece of the body; b"" at its end."""
-        watch = self.watch
-        if self._read_before is not None:
-            piece, self._read_before = self._read_before, b""
-            self.bytes += len(piece)
-            return piece
         try:
-            # Of all ways to read, the only one that is prompt whatever the framing.
-            raw = None if self._response is None else self._response.raw
-            if isinstance(raw, (BaseHTTPResponse, Tee)):
-                piece = raw.read1(_READ_SIZE, decode_content=self._packed)
-            else:
-                piece = b"" if raw is None else raw.read(1)
+            piece = self._read_on()
         except WIRE_ERRORS as error:
-            raise cut_by(error, watch) from None
-        if piece and watch.remaining() <= 0:
-            raise Cut(Fault.TIMEOUT, watch.what_ran_out())
+            raise cut_by(error, self.watch) from None
+        if not self._in_time and piece and self.watch.remaining() <= 0:
+            raise Cut(Fault.TIMEOUT, self.watch.what_ran_out())
         self.bytes += len(piece)
         return piece
 
     def _at_its_end(self) -> bool:
         """Tell whether a body whose length was told is read, so that it needs no further read to learn that."""
         raw = None if self._response is None else self._response.raw
-        return isinstance(raw, HTTPResponse) and raw.length_remaining == 0 and raw.closed and not self._packed
+        return isinstance(raw, HTTPResponse) and raw.length_remaining == 0 and raw.closed
 
     def interrupt(self) -> None:
         """Wake a thread that waits for the body; only this may be called by another thread."""
@@ -132,6 +143,7 @@ class Exchange:
     def close(self) -> None:
         """Close the connection, unless its reply was read to the end: then it is kept already."""
         response, self._response = self._response, None
+        self._read_on = _nothing
         # One without a body is what an adapter may make that answers by itself; requests stumbles over it.
         if response is not None and response.raw is not None:
             response.close()
@@ -154,3 +166,7 @@ class Exchange:
             resent=self.resent,
             **more,
         )
+
+
+def _nothing() -> bytes:
+    return b""

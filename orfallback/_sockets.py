@@ -13,13 +13,15 @@ import queue
 import re
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.response import HTTPResponse
 from urllib3.util import Timeout
 
 from orfallback._head import Head, plain
@@ -205,10 +207,39 @@ class _Response(http.client.HTTPResponse):
             pieces.append(held[start:taken])
             pattern = _CHUNK
         if pieces:
-            self.buffered.read(taken)
-            # No chunk of it is left; the end of its line is, as where http.client has read one.
-            self.chunk_left = 0
+            # Where the end of its line is there, too, the next chunk begins; else as where http.client has read one.
+            whole = held.startswith(b"\r\n", taken)
+            self.buffered.read(taken + 2 if whole else taken)
+            self.chunk_left = None if whole else 0
         return pieces
+
+
+def past_urllib3(raw: HTTPResponse, size: int) -> Callable[[], bytes] | None:
+    """Return what reads a chunked body straight from its connection; None for one that urllib3 is needed for.
+
+    urllib3 counts the bytes of a body, unpacks them and gives the connection back at the end; a chunked body that is
+    not packed needs the last alone, but would pay for all at each of its chunks. What is returned returns the next
+    piece, b"" at the end, and raises what urllib3 would raise, or an error that stands for the same fault.
+
+    :param raw: a response of urllib3's, of which nothing has been read, and whose body is not packed.
+    :param size: the most bytes of a piece.
+    """
+    response = raw._original_response
+    if not isinstance(response, _Response) or not response.chunked or raw.tell():
+        return None
+
+    def read() -> bytes:
+        try:
+            piece = response.read1(size)
+        except BaseException as error:
+            raw.close()
+            if isinstance(error, (http.client.HTTPException, OSError)):
+                raise ProtocolError("the connection broke", error) from error
+            raise
+        # At its end urllib3 learns of it, and gives the connection back.
+        return piece or raw.read1(size)
+
+    return read
 
 
 def _close_sockets(error: BaseException) -> None:
