@@ -177,7 +177,7 @@ def chunk(text: str, finish: str | None) -> dict[str, Any]:
 
 
 def test_the_calls_that_an_event_costs(sim: Simulator, chain: Chain) -> None:
-    """An event that comes alone costs few calls of functions: fewer than 110, of which 130 went through urllib3."""
+    """An event that comes alone costs some 86 calls of functions; through urllib3 it would be 105."""
 
     def calls(count: int) -> int:
         made = 0
@@ -199,4 +199,4 @@ def test_the_calls_that_an_event_costs(sim: Simulator, chain: Chain) -> None:
         return made
 
     calls(5)
-    assert (calls(120) - calls(20)) / 100 < 110
+    assert (calls(120) - calls(20)) / 100 < 95
