@@ -8,7 +8,6 @@ headers, chunk sizes and bodies obey one clock, without a thread.
 from __future__ import annotations
 
 import http.client
-import io
 import queue
 import re
 import socket
@@ -25,14 +24,9 @@ from urllib3.response import HTTPResponse
 from urllib3.util import Timeout
 
 from orfallback._head import Head, plain
+from orfallback._socket_reader import FOREVER, Buffered, WatchedReader
 from orfallback._watch import Watch
 
-# What stands for "no limit" towards sockets, which take no infinity (s).
-_FOREVER = 86_400.0 * 365
-# A limit is set on the socket anew only if it moved by more: each setting is a system call (s).
-_SLACK = 0.005
-# So much is read at once from a socket at most (bytes).
-_READ_AHEAD = 16 * 1024
 # The size of a chunk, and the end of the one before it.
 _FIRST_CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 _CHUNK = re.compile(rb"\r\n([0-9a-fA-F]{1,8})\r\n")
@@ -48,7 +42,7 @@ class _Seconds(float):
     @classmethod
     def of(cls, seconds: float, watch: Watch) -> _Seconds:
         # Never 0 or less, which sockets take for "do not block".
-        value = cls(min(max(seconds, 0.001), _FOREVER))
+        value = cls(min(max(seconds, 0.001), FOREVER))
         value.watch = watch
         return value
 
@@ -78,73 +72,11 @@ class Limits(Timeout):
         return _Seconds.of(self._watch.remaining(), self._watch)
 
 
-class _WatchedReader(io.RawIOBase):
-    """A socket's raw reader that gives each read the time that remains.
-
-    :ivar over: whether the reply is read, and the socket no longer.
-    """
-
-    def __init__(self, raw: Any, sock: socket.socket, watch: Watch) -> None:
-        self._raw = raw
-        self._sock = sock
-        self._watch = watch
-        self.over = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        if self.over:
-            return None
-        left = min(self._watch.remaining(), self._watch.single, _FOREVER)
-        if left <= 0:
-            raise TimeoutError("timed out")
-        now = self._sock.gettimeout()
-        if now is None or abs(now - left) > _SLACK:
-            self._sock.settimeout(left)
-        count = self._sock.recv_into(buffer)
-        self._watch.received += count
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Buffered(io.BufferedReader):
-    """Reads ahead, and tells in the end whether it read more than the reply.
-
-    :ivar beyond: whether it did.
-    """
-
-    beyond = False
-
-    def __init__(self, reader: _WatchedReader) -> None:
-        super().__init__(reader, _READ_AHEAD)
-        self._reader = reader
-
-    def held(self) -> bytes:
-        """Return what was read ahead, without taking it, and read nothing."""
-        self._reader.over = True
-        try:
-            return self.peek()
-        finally:
-            self._reader.over = False
-
-    def close(self) -> None:
-        try:
-            if not self.closed:
-                self.beyond = bool(self.held())
-        finally:
-            self._reader.over = True
-            super().close()
-
-
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, watch: Watch, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._request_method = kwargs.get("method")
-        self.fp = self.buffered = _Buffered(_WatchedReader(self.fp.detach(), sock, watch))
+        self.fp = self.buffered = Buffered(WatchedReader(self.fp.detach(), sock, watch))
 
     def begin(self) -> None:
         # None, until it has begun.
@@ -259,7 +191,7 @@ class _Watched(HTTPConnection):
     """A connection that obeys the watch, if it is given one, and knows whether it has served before."""
 
     _served = False
-    _buffered: _Buffered | None = None
+    _buffered: Buffered | None = None
     # The head of a request, held back until its body is there, too; None where it is to come.
     _head: Any = b""
 

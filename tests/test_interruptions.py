@@ -292,7 +292,8 @@ def test_at_every_line_of_the_pool(mode: str, sim: Simulator, monkeypatch: pytes
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
     sim.script(BUSY, half_busy)
     sim.default(echo)
-    tracer = Tracer("connectionpool.py", "queue.py", "threading.py", "_sockets.py", "_transport.py")
+    ours = ("_sockets.py", "_socket_reader.py", "_transport.py")
+    tracer = Tracer("connectionpool.py", "queue.py", "threading.py", *ours)
     struck = []
 
     def ask(chain: Chain, question: str) -> None:

@@ -17,12 +17,12 @@ ROOT = Path(orfallback.__file__).parent
 ROWS: list[set[str]] = [
     {"_text", "_clock", "_sse", "_secret", "_verdict", "_usage", "_head", "bootstrap"},
     {"_types", "_watch", "_request", "stores"},
-    {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_sockets", "_scrub", "_needs"},
+    {"_errors", "_reply", "_delay", "_select", "hookspecs", "_hints", "_faults", "_socket_reader", "_scrub", "_needs"},
     {
-        "_signal", "_joiner", "_transport", "_backoff", "_cooldown", "_roster", "_failure", "_completion", "_tee",
+        "_signal", "_joiner", "_sockets", "_backoff", "_cooldown", "_roster", "_failure", "_completion", "_tee",
         "_payload", "_weighted", "_ending", "_hookcheck", "_template",
     },
-    {"_exchange", "_logging", "_classify", "_config", "_health", "_record"},
+    {"_exchange", "_transport", "_logging", "_classify", "_config", "_health", "_record"},
     {"_chunks", "_plugins", "_through", "plugins"},
     {"_wire", "_engine"},
     {"_stream", "_sender", "_service"},

@@ -95,7 +95,7 @@ def fails(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
             return None
         raise error
 
-    monkeypatch.setattr("orfallback._sockets._WatchedReader.readinto", readinto)
+    monkeypatch.setattr("orfallback._socket_reader.WatchedReader.readinto", readinto)
 
 
 ERRORS = {
