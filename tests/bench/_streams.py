@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import socket
 import statistics
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -174,19 +176,21 @@ def first_token(base: str, effort: Effort) -> list[Row]:
     return [Row("time to the first token", "wall", "stream", name, in_turns(turns, effort), must=1.0, aim=0.8)]
 
 
-class _Event(NamedTuple):
-    """An event that was read.
+class _Events:
+    """The events of a stream as they were read: numbers alone, which leave the collector of garbage nothing to walk.
 
-    :ivar left: when it left the server, in seconds of the monotonic clock.
-    :ivar delay: seconds from then until it was in the reader's hands.
+    :ivar left: when each left the server, in seconds of the monotonic clock.
+    :ivar delays: seconds from then until each was in the reader's hands.
     """
 
-    left: float
-    delay: float
-
-
-def _read(texts: Texts) -> list[_Event]:
-    return [_Event(float(text), time.monotonic() - float(text)) for text in texts() if text.strip()]
+    def __init__(self, texts: Texts) -> None:
+        self.left = array("d")
+        self.delays = array("d")
+        for text in texts():
+            if text.strip():
+                left = float(text)
+                self.delays.append(time.monotonic() - left)
+                self.left.append(left)
 
 
 def paced(base: str, effort: Effort) -> list[Row]:
@@ -199,7 +203,7 @@ def paced(base: str, effort: Effort) -> list[Row]:
 
         def turn(texts: Texts) -> Callable[[], Cost]:
             def delay() -> Cost:
-                median = statistics.median(event.delay for event in _read(texts)) * 1e6
+                median = statistics.median(_Events(texts).delays) * 1e6
                 return Cost(median, median)
 
             return delay
@@ -220,18 +224,21 @@ def many(base: str, effort: Effort, streams: int = 200) -> list[Row]:
 
     def turn(name: str, texts: Texts) -> Callable[[], Cost]:
         def delay() -> Cost:
-            found: list[list[_Event]] = [[] for _ in range(streams)]
+            found: list[_Events | None] = [None] * streams
 
             def read(place: int) -> None:
-                found[place] = _read(texts)
+                found[place] = _Events(texts)
 
+            # Nobody pays for the garbage of those who had their turn before.
+            gc.collect()
             cpu = time.process_time()
             together(read, streams)
             cpu = (time.process_time() - cpu) / streams / count * 1e6
-            begin, end = max(events[0].left for events in found), min(events[-1].left for events in found)
-            everything = [event for events in found for event in events]
-            started.setdefault(name, []).append(Cost(cpu, _worst(everything)))
-            return Cost(cpu, _worst([event for event in everything if begin <= event.left <= end]))
+            read_all = [events for events in found if events is not None]
+            begin, end = max(events.left[0] for events in read_all), min(events.left[-1] for events in read_all)
+            everything = [pair for events in read_all for pair in zip(events.left, events.delays, strict=True)]
+            started.setdefault(name, []).append(Cost(cpu, _worst([delay for _, delay in everything])))
+            return Cost(cpu, _worst([delay for left, delay in everything if begin <= left <= end]))
 
         return delay
 
@@ -251,9 +258,9 @@ def many(base: str, effort: Effort, streams: int = 200) -> list[Row]:
     ]
 
 
-def _worst(events: list[_Event]) -> float:
+def _worst(delays: list[float]) -> float:
     """Return the delay that one event in a hundred has (µs)."""
-    return statistics.quantiles([event.delay for event in events], n=100)[98] * 1e6
+    return statistics.quantiles(delays, n=100)[98] * 1e6
 
 
 def by_sseclient_event(url: str, adapter: requests.adapters.HTTPAdapter, timeout: float | None = None) -> Texts:
